@@ -1,0 +1,3 @@
+//! Connections, the replica client, sources, translation and the pipeline of RDTS.
+
+pub mod primary;
