@@ -1,1 +1,29 @@
-//! testkit
+//! What the tests of RDTS stand on: real servers as child processes, reproducible data and write load, and oracles
+//! that say whether two servers hold the same.
+//!
+//! ```no_run
+//! use rdts_testkit::Server;
+//!
+//! let server = Server::start("redis-7.0");
+//! server.cmd(&["SET", "key", "value"]);
+//! assert_eq!(server.info("replication")["role"], "master");
+//! ```
+//!
+//! Everything here blocks; calls are short, so that a test on a tokio runtime may call them directly, and puts
+//! the long ones ([`fn@compare`], [`fn@fill`]) on `spawn_blocking`. Nothing returns an error to be handled: what goes wrong
+//! fails the test by a panic that says what, where, and with the end of the server's log.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod builder;
+mod process;
+mod server;
+mod version;
+mod wait;
+
+pub use builder::Builder;
+pub use process::{Signal, free_port};
+pub use server::Server;
+pub use version::{Version, server_folder};
+pub use wait::wait_until;

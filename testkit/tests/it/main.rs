@@ -1,0 +1,4 @@
+//! The test kit against the servers themselves.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod server;
