@@ -1,1 +1,16 @@
-//! rdts-resp
+//! A zero-copy, resumable codec of RESP, the protocol of Redis and Valkey.
+
+pub mod encode;
+
+mod command;
+mod error;
+mod escape;
+mod limits;
+mod reply;
+mod scan;
+
+pub use command::{Args, CommandDecoder, CommandRef};
+pub use error::{DecodeError, DecodeErrorKind};
+pub use escape::Escaped;
+pub use limits::Limits;
+pub use reply::{ArrayRef, Elements, Reply, ReplyDecoder, ReplyRef};
