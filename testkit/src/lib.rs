@@ -18,12 +18,14 @@
 
 mod builder;
 mod process;
+mod program;
 mod server;
 mod version;
 mod wait;
 
 pub use builder::Builder;
 pub use process::{Signal, free_port};
+pub use program::{ChildProgram, Cost, Finished};
 pub use server::Server;
 pub use version::{Version, server_folder};
 pub use wait::wait_until;

@@ -1,4 +1,5 @@
 //! The test kit against the servers themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod program;
 mod server;
