@@ -60,10 +60,7 @@ impl<'a> CommandRef<'a> {
     #[inline]
     #[must_use]
     pub fn iter(&self) -> Args<'a> {
-        Args {
-            data: self.data,
-            spans: self.args.iter(),
-        }
+        Args { data: self.data, spans: self.args.iter() }
     }
 
     /// The name as it was sent; nothing if the command is empty.
@@ -114,9 +111,7 @@ impl<'a> IntoIterator for &CommandRef<'a> {
 
 impl fmt::Debug for CommandRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.iter().map(Escaped::new))
-            .finish()
+        f.debug_list().entries(self.iter().map(Escaped::new)).finish()
     }
 }
 
@@ -150,8 +145,6 @@ impl ExactSizeIterator for Args<'_> {}
 
 impl fmt::Debug for Args<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.clone().map(Escaped::new))
-            .finish()
+        f.debug_list().entries(self.clone().map(Escaped::new)).finish()
     }
 }

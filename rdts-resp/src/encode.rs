@@ -19,9 +19,19 @@ use crate::Reply;
 /// A type byte, 20 characters of a number, CR LF.
 const HEADER: usize = 23;
 
-/// Appends a type byte, a decimal number and CR LF.
-#[inline]
-fn header<B: BufMut>(buf: &mut B, kind: u8, digits: &str) {
+/// Appends a type byte, a decimal length and CR LF.
+#[inline(always)]
+fn header<B: BufMut>(buf: &mut B, kind: u8, len: usize) {
+    // Nearly every length has one or two digits, and copies of a known size are single stores.
+    match u8::try_from(len) {
+        Ok(len @ 0..=9) => buf.put_slice(&[kind, b'0' + len, b'\r', b'\n']),
+        Ok(len @ 10..=99) => buf.put_slice(&[kind, b'0' + len / 10, b'0' + len % 10, b'\r', b'\n']),
+        _ => number(buf, kind, itoa::Buffer::new().format(len)),
+    }
+}
+
+/// Appends a type byte, decimal digits and CR LF.
+fn number<B: BufMut>(buf: &mut B, kind: u8, digits: &str) {
     let digits = digits.as_bytes();
     let mut line = [0; HEADER];
     let end = digits.len() + 1;
@@ -35,13 +45,13 @@ fn header<B: BufMut>(buf: &mut B, kind: u8, digits: &str) {
 /// Appends the header of an array of `len` elements, which is also how a command of `len` arguments starts: `*3\r\n`.
 #[inline]
 pub fn array_header<B: BufMut>(buf: &mut B, len: usize) {
-    header(buf, b'*', itoa::Buffer::new().format(len));
+    header(buf, b'*', len);
 }
 
 /// Appends the header of a bulk string of `len` bytes, `$5\r\n`: the bytes and a CR LF are to follow.
 #[inline]
 pub fn bulk_header<B: BufMut>(buf: &mut B, len: usize) {
-    header(buf, b'$', itoa::Buffer::new().format(len));
+    header(buf, b'$', len);
 }
 
 /// Appends a bulk string: `$5\r\nvalue\r\n`.
@@ -101,7 +111,7 @@ fn line<B: BufMut>(buf: &mut B, kind: u8, mut text: &[u8]) {
 /// Appends an integer reply: `:42\r\n`.
 #[inline]
 pub fn integer<B: BufMut>(buf: &mut B, value: i64) {
-    header(buf, b':', itoa::Buffer::new().format(value));
+    number(buf, b':', itoa::Buffer::new().format(value));
 }
 
 /// Appends the null bulk string of RESP2: `$-1\r\n`.

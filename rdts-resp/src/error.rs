@@ -73,13 +73,7 @@ impl DecodeError {
     /// A length that is beyond one of the limits.
     #[cold]
     #[inline(never)]
-    pub(crate) fn beyond(
-        kind: DecodeErrorKind,
-        src: &[u8],
-        offset: usize,
-        limit: usize,
-        what: &str,
-    ) -> Self {
+    pub(crate) fn beyond(kind: DecodeErrorKind, src: &[u8], offset: usize, limit: usize, what: &str) -> Self {
         Self::new(kind, src, offset, format!("at most {limit} {what}"))
     }
 
@@ -98,17 +92,9 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            offset,
-            expected,
-            found,
-            ..
-        } = &*self.0;
+        let Inner { offset, expected, found, .. } = &*self.0;
         let found = Escaped::new(found);
-        write!(
-            f,
-            "invalid RESP at byte {offset} of a frame: expected {expected}, found {found}"
-        )
+        write!(f, "invalid RESP at byte {offset} of a frame: expected {expected}, found {found}")
     }
 }
 

@@ -1,4 +1,4 @@
-//! A zero-copy, resumable codec of RESP, the protocol of Redis and Valkey.
+#![doc = include_str!("../README.md")]
 
 pub mod encode;
 

@@ -32,7 +32,7 @@ impl Default for Limits {
         Limits {
             line: 64 << 10,
             bulk: 512 << 20,
-            args: 1 << 20,
+            args: i32::MAX as usize,
             elements: FRAME_CEILING,
             depth: 32,
             frame: 1 << 30,
@@ -57,7 +57,9 @@ impl Limits {
         self
     }
 
-    /// The most arguments of one command, its name included. Default 1,048,576.
+    /// The most arguments of one command, its name included. Default 2,147,483,647 like Redis since 7.0 and Valkey, in
+    /// effect bounded by [`max_frame`](Limits::max_frame); Redis up to 6.2 takes no more than 1,048,576. The decoder keeps
+    /// 8 bytes for each argument that has arrived.
     #[must_use]
     pub fn max_args(mut self, args: usize) -> Self {
         self.args = args;

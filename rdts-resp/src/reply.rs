@@ -42,8 +42,7 @@ impl<'a> ReplyRef<'a> {
     /// The text of a simple or bulk string that is UTF-8.
     #[must_use]
     pub fn as_str(&self) -> Option<&'a str> {
-        self.as_bytes()
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
     /// The value of an integer reply.
@@ -119,10 +118,7 @@ impl fmt::Debug for ReplyRef<'_> {
 
 /// The first word of an error. A code is ASCII; whatever is not is cut off.
 fn error_code(text: &[u8]) -> &str {
-    let end = text
-        .iter()
-        .position(|&byte| !byte.is_ascii_graphic())
-        .unwrap_or(text.len());
+    let end = text.iter().position(|&byte| !byte.is_ascii_graphic()).unwrap_or(text.len());
     std::str::from_utf8(&text[..end]).unwrap_or_default()
 }
 
@@ -151,10 +147,7 @@ impl<'a> ArrayRef<'a> {
     /// Goes through the elements.
     #[must_use]
     pub fn iter(&self) -> Elements<'a> {
-        Elements {
-            left: self.len,
-            bytes: self.bytes,
-        }
+        Elements { left: self.len, bytes: self.bytes }
     }
 }
 

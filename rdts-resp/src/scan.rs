@@ -10,8 +10,10 @@ pub(crate) enum Int {
     Bad,
 }
 
-/// The longest decimal of 64 bits with a sign.
+/// How many digits are read at most, leading zeros included.
 const LONGEST: usize = 20;
+/// So many digits fit into 64 bits, whatever they are.
+const SAFE: usize = 18;
 
 /// Reads a decimal number that starts at `at` and ends in CR LF.
 #[inline(always)]
@@ -39,21 +41,16 @@ fn int_any(text: &[u8], at: usize) -> Int {
     for (index, &byte) in digits.iter().enumerate() {
         match byte {
             // Below zero all the way, so that the least number of 64 bits fits too.
+            b'0'..=b'9' if index < SAFE => value = value * 10 - i64::from(byte - b'0'),
             b'0'..=b'9' if index < LONGEST => {
-                let next = value
-                    .checked_mul(10)
-                    .and_then(|v| v.checked_sub(i64::from(byte - b'0')));
+                let next = value.checked_mul(10).and_then(|v| v.checked_sub(i64::from(byte - b'0')));
                 let Some(next) = next else { return Int::Bad };
                 value = next;
             }
             b'\r' if index > 0 => {
                 return match digits.get(index + 1) {
                     None => Int::Need,
-                    Some(b'\n') => match if sign < 0 {
-                        Some(value)
-                    } else {
-                        value.checked_neg()
-                    } {
+                    Some(b'\n') => match if sign < 0 { Some(value) } else { value.checked_neg() } {
                         Some(value) => Int::Done(value, at + skipped + index + 2),
                         None => Int::Bad,
                     },
@@ -79,19 +76,7 @@ mod tests {
 
     #[test]
     fn numbers_of_every_length_and_no_more_than_64_bits() {
-        for value in [
-            0,
-            7,
-            10,
-            99,
-            100,
-            -1,
-            -99,
-            1_048_576,
-            i64::MAX,
-            i64::MIN,
-            i64::MIN + 1,
-        ] {
+        for value in [0, 7, 10, 99, 100, -1, -99, 1_048_576, i64::MAX, i64::MIN, i64::MIN + 1] {
             let text = format!(":{value}\r\nrest");
             assert_eq!(read(&text), Some((value, text.len() - 4)), "{text:?}");
         }

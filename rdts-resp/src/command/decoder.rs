@@ -51,10 +51,7 @@ impl CommandDecoder {
     /// A decoder with other limits.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        CommandDecoder {
-            limits,
-            ..Self::default()
-        }
+        CommandDecoder { limits, ..Self::default() }
     }
 
     /// Forgets about an unfinished frame, for use on a new connection.
@@ -79,31 +76,16 @@ impl CommandDecoder {
     ///
     /// Bytes that are no command, and commands beyond the [`Limits`]. The stream cannot be used any further.
     #[inline]
-    pub fn decode<'a>(
-        &'a mut self,
-        src: &'a [u8],
-    ) -> Result<Option<(usize, CommandRef<'a>)>, DecodeError> {
+    pub fn decode<'a>(&'a mut self, src: &'a [u8]) -> Result<Option<(usize, CommandRef<'a>)>, DecodeError> {
         if src.is_empty() || src.len() < self.need {
             return Ok(None);
         }
         let inline = src[0] != b'*';
-        let end = if inline {
-            self.inline(src)?
-        } else {
-            self.array(src)?
-        };
+        let end = if inline { self.inline(src)? } else { self.array(src)? };
         let Some(end) = end else { return Ok(None) };
         let raw = &src[..end];
         let data = if inline { &self.text[..] } else { raw };
-        Ok(Some((
-            end,
-            CommandRef {
-                raw,
-                data,
-                args: &self.args,
-                inline,
-            },
-        )))
+        Ok(Some((end, CommandRef { raw, data, args: &self.args, inline })))
     }
 
     /// Reads on in an array and gives its end.
@@ -122,7 +104,7 @@ impl CommandDecoder {
                         let end = self.bulk_end(src, at, len, start)?;
                         match src.get(end..) {
                             Some([b'\r', b'\n', ..]) => {}
-                            Some([] | [b'\r']) | None => return self.wait(src, at, end + 2),
+                            Some([] | [_]) | None => return self.wait(src, at, end + 2),
                             Some(_) => {
                                 return Err(DecodeError::new(
                                     Kind::MissingTerminator,
@@ -132,10 +114,7 @@ impl CommandDecoder {
                                 ));
                             }
                         }
-                        self.args.push(Span {
-                            start: position(start),
-                            end: position(end),
-                        });
+                        self.args.push(Span { start: position(start), end: position(end) });
                         end + 2
                     }
                     Int::Need => return self.wait(src, at, src.len() + 1),
@@ -176,7 +155,7 @@ impl CommandDecoder {
                         src,
                         0,
                         limit,
-                        "arguments in a command",
+                        "arguments in a command (Limits::max_args)",
                     ));
                 }
                 self.left = len;
@@ -187,24 +166,15 @@ impl CommandDecoder {
                 self.need = src.len() + 1;
                 Ok(None)
             }
-            Int::Bad => Err(DecodeError::new(
-                Kind::InvalidLength,
-                src,
-                0,
-                "the number of arguments as in \"*3\\r\\n\"",
-            )),
+            Int::Bad => {
+                Err(DecodeError::new(Kind::InvalidLength, src, 0, "the number of arguments as in \"*3\\r\\n\""))
+            }
         }
     }
 
     /// Where an argument of `len` bytes ends.
     #[inline(always)]
-    fn bulk_end(
-        &self,
-        src: &[u8],
-        at: usize,
-        len: i64,
-        start: usize,
-    ) -> Result<usize, DecodeError> {
+    fn bulk_end(&self, src: &[u8], at: usize, len: i64, start: usize) -> Result<usize, DecodeError> {
         let Ok(len) = usize::try_from(len) else {
             return Err(bad_bulk_length(src, at));
         };
@@ -214,7 +184,7 @@ impl CommandDecoder {
                 src,
                 at,
                 self.limits.bulk,
-                "bytes in an argument",
+                "bytes in an argument (Limits::max_bulk)",
             ));
         }
         let end = start.saturating_add(len);
@@ -277,30 +247,19 @@ impl CommandDecoder {
             src,
             0,
             self.limits.line,
-            "bytes in an inline command",
+            "bytes in an inline command (Limits::max_line)",
         )
     }
 
     #[cold]
     fn frame_too_long(&self, src: &[u8], at: usize) -> DecodeError {
-        DecodeError::beyond(
-            Kind::FrameTooLong,
-            src,
-            at,
-            self.limits.frame,
-            "bytes in a frame",
-        )
+        DecodeError::beyond(Kind::FrameTooLong, src, at, self.limits.frame, "bytes in a frame (Limits::max_frame)")
     }
 }
 
 #[cold]
 fn bad_bulk_length(src: &[u8], at: usize) -> DecodeError {
-    DecodeError::new(
-        Kind::InvalidLength,
-        src,
-        at,
-        "the length of an argument as in \"$3\\r\\n\"",
-    )
+    DecodeError::new(Kind::InvalidLength, src, at, "the length of an argument as in \"$3\\r\\n\"")
 }
 
 /// [`Limits::max_frame`] is never above what fits.

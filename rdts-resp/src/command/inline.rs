@@ -7,18 +7,9 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind};
 ///
 /// In double quotes `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a` are those bytes and `\` before anything else is dropped; in single quotes
 /// `\'` is a quote. A closing quote ends the word. (Redis, `sdssplitargs`.)
-pub(super) fn split(
-    line: &[u8],
-    text: &mut Vec<u8>,
-    words: &mut Vec<Span>,
-) -> Result<(), DecodeError> {
+pub(super) fn split(line: &[u8], text: &mut Vec<u8>, words: &mut Vec<Span>) -> Result<(), DecodeError> {
     if let Some(at) = memchr::memchr(0, line) {
-        return Err(DecodeError::new(
-            Kind::InvalidInline,
-            line,
-            at,
-            "an inline command without a NUL byte",
-        ));
+        return Err(DecodeError::new(Kind::InvalidInline, line, at, "an inline command without a NUL byte"));
     }
     let mut at = 0;
     loop {
@@ -30,10 +21,7 @@ pub(super) fn split(
         }
         let start = position(text.len());
         at = word(line, at, text)?;
-        words.push(Span {
-            start,
-            end: position(text.len()),
-        });
+        words.push(Span { start, end: position(text.len()) });
     }
 }
 
@@ -71,9 +59,7 @@ fn quoted(line: &[u8], open: usize, text: &mut Vec<u8>) -> Result<usize, DecodeE
         let (byte, taken) = match *rest {
             [] => break,
             [byte, ..] if byte == quote => return Ok(at + 1),
-            [b'\\', b'x', high, low, ..]
-                if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
+            [b'\\', b'x', high, low, ..] if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 (hex(high) << 4 | hex(low), 4)
             }
             [b'\\', byte, ..] if quote == b'"' => (unescape(byte), 2),
@@ -83,12 +69,7 @@ fn quoted(line: &[u8], open: usize, text: &mut Vec<u8>) -> Result<usize, DecodeE
         text.push(byte);
         at += taken;
     }
-    Err(DecodeError::new(
-        Kind::UnbalancedQuotes,
-        line,
-        open,
-        "a closing quote in an inline command",
-    ))
+    Err(DecodeError::new(Kind::UnbalancedQuotes, line, open, "a closing quote in an inline command"))
 }
 
 fn unescape(byte: u8) -> u8 {

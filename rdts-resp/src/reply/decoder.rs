@@ -4,6 +4,7 @@ use super::token::{Token, token};
 use super::{ArrayRef, ReplyRef};
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind as Kind};
+use crate::scan::{Int, int};
 
 /// Decodes replies, one at a time, from a buffer that the caller owns.
 ///
@@ -46,10 +47,7 @@ impl ReplyDecoder {
     /// A decoder with other limits.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        ReplyDecoder {
-            limits,
-            ..Self::default()
-        }
+        ReplyDecoder { limits, ..Self::default() }
     }
 
     /// Forgets about an unfinished frame, for use on a new connection.
@@ -67,10 +65,7 @@ impl ReplyDecoder {
     ///
     /// Bytes that are no reply of RESP2, and replies beyond the [`Limits`]. The stream cannot be used any further.
     #[inline]
-    pub fn decode<'a>(
-        &mut self,
-        src: &'a [u8],
-    ) -> Result<Option<(usize, ReplyRef<'a>)>, DecodeError> {
+    pub fn decode<'a>(&mut self, src: &'a [u8]) -> Result<Option<(usize, ReplyRef<'a>)>, DecodeError> {
         // What a pipeline of writes is answered with, before everything else.
         if self.at == 0 {
             match src {
@@ -78,9 +73,11 @@ impl ReplyDecoder {
                     self.finish();
                     return Ok(Some((5, ReplyRef::Simple(&src[1..3]))));
                 }
-                [b':', digit @ b'0'..=b'9', b'\r', b'\n', ..] => {
-                    self.finish();
-                    return Ok(Some((4, ReplyRef::Integer(i64::from(digit - b'0')))));
+                [b':', ..] => {
+                    if let Int::Done(value, next) = int(src, 1) {
+                        self.finish();
+                        return Ok(Some((next, ReplyRef::Integer(value))));
+                    }
                 }
                 _ => {}
             }
@@ -95,10 +92,7 @@ impl ReplyDecoder {
         self.need.saturating_sub(have).max(1)
     }
 
-    fn decode_any<'a>(
-        &mut self,
-        src: &'a [u8],
-    ) -> Result<Option<(usize, ReplyRef<'a>)>, DecodeError> {
+    fn decode_any<'a>(&mut self, src: &'a [u8]) -> Result<Option<(usize, ReplyRef<'a>)>, DecodeError> {
         if src.len() < self.need {
             return Ok(None);
         }
@@ -112,10 +106,7 @@ impl ReplyDecoder {
                         return Ok(Some((next, reply)));
                     }
                     if self.close() {
-                        let array = ArrayRef {
-                            len: self.len,
-                            bytes: &src[self.start..next],
-                        };
+                        let array = ArrayRef { len: self.len, bytes: &src[self.start..next] };
                         self.finish();
                         return Ok(Some((next, ReplyRef::Array(array))));
                     }
@@ -128,7 +119,7 @@ impl ReplyDecoder {
                             src,
                             self.at,
                             limit,
-                            "arrays inside each other",
+                            "arrays inside each other (Limits::max_depth)",
                         ));
                     }
                     self.go_to(src, next)?;
@@ -181,13 +172,7 @@ impl ReplyDecoder {
 
     #[cold]
     fn frame_too_long(&self, src: &[u8]) -> DecodeError {
-        DecodeError::beyond(
-            Kind::FrameTooLong,
-            src,
-            self.at,
-            self.limits.frame,
-            "bytes in a frame",
-        )
+        DecodeError::beyond(Kind::FrameTooLong, src, self.at, self.limits.frame, "bytes in a frame (Limits::max_frame)")
     }
 
     #[inline(always)]

@@ -38,8 +38,7 @@ impl Reply {
     /// The text of a simple or bulk string that is UTF-8.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
-        self.as_bytes()
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
     /// The value of an integer reply.

@@ -1,7 +1,5 @@
 //! The tokens that replies are made of.
 
-use memchr::memmem;
-
 use super::{ArrayRef, ReplyRef};
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind as Kind};
@@ -31,12 +29,7 @@ pub(super) enum Token<'a> {
 
 /// Reads what starts at `at`. No terminator of a line starts before `searched`.
 #[inline(always)]
-pub(super) fn token<'a>(
-    src: &'a [u8],
-    at: usize,
-    searched: usize,
-    limits: &Limits,
-) -> Result<Token<'a>, DecodeError> {
+pub(super) fn token<'a>(src: &'a [u8], at: usize, searched: usize, limits: &Limits) -> Result<Token<'a>, DecodeError> {
     let Some(&kind) = src.get(at) else {
         return Ok(Token::Need(at + 1, 0));
     };
@@ -45,91 +38,61 @@ pub(super) fn token<'a>(
         b':' => match int(src, at + 1) {
             Int::Done(value, next) => Ok(Token::Scalar(ReplyRef::Integer(value), next)),
             Int::Need => Ok(Token::Need(src.len() + 1, 0)),
-            Int::Bad => Err(DecodeError::new(
-                Kind::InvalidInteger,
-                src,
-                at,
-                "an integer as in \":42\\r\\n\"",
-            )),
+            Int::Bad => Err(DecodeError::new(Kind::InvalidInteger, src, at, "an integer as in \":42\\r\\n\"")),
         },
         b'$' => match int(src, at + 1) {
             Int::Done(len, next) => bulk(src, at, len, next, limits),
             Int::Need => Ok(Token::Need(src.len() + 1, 0)),
-            Int::Bad => Err(DecodeError::new(
-                Kind::InvalidLength,
-                src,
-                at,
-                "the length of a bulk string as in \"$5\\r\\n\"",
-            )),
+            Int::Bad => {
+                Err(DecodeError::new(Kind::InvalidLength, src, at, "the length of a bulk string as in \"$5\\r\\n\""))
+            }
         },
         b'*' => match int(src, at + 1) {
             Int::Done(len, next) => array(src, at, len, next, limits),
             Int::Need => Ok(Token::Need(src.len() + 1, 0)),
-            Int::Bad => Err(DecodeError::new(
-                Kind::InvalidLength,
-                src,
-                at,
-                "the length of an array as in \"*3\\r\\n\"",
-            )),
+            Int::Bad => {
+                Err(DecodeError::new(Kind::InvalidLength, src, at, "the length of an array as in \"*3\\r\\n\""))
+            }
         },
-        _ => Err(DecodeError::new(
-            Kind::UnknownType,
-            src,
-            at,
-            "a reply of RESP2, one of + - : $ *",
-        )),
+        _ => Err(DecodeError::new(Kind::UnknownType, src, at, "a reply of RESP2, one of + - : $ *")),
     }
 }
 
-fn line<'a>(
-    src: &'a [u8],
-    at: usize,
-    searched: usize,
-    limits: &Limits,
-) -> Result<Token<'a>, DecodeError> {
+fn line<'a>(src: &'a [u8], at: usize, searched: usize, limits: &Limits) -> Result<Token<'a>, DecodeError> {
     let start = at + 1;
     let from = searched.max(start).min(src.len());
-    let end = memmem::find(&src[from..], b"\r\n").map(|index| from + index);
+    let end = line_end(src, from);
     if end.unwrap_or(src.len().saturating_sub(1)) > start.saturating_add(limits.line) {
-        return Err(DecodeError::beyond(
-            Kind::LineTooLong,
-            src,
-            at,
-            limits.line,
-            "bytes in a line",
-        ));
+        return Err(DecodeError::beyond(Kind::LineTooLong, src, at, limits.line, "bytes in a line (Limits::max_line)"));
     }
     let Some(end) = end else {
         // A CR at the very end may be the first half of the terminator.
         return Ok(Token::Need(src.len() + 1, src.len() - 1));
     };
     let text = &src[start..end];
-    let reply = if src[at] == b'+' {
-        ReplyRef::Simple(text)
-    } else {
-        ReplyRef::Error(text)
-    };
+    let reply = if src[at] == b'+' { ReplyRef::Simple(text) } else { ReplyRef::Error(text) };
     Ok(Token::Scalar(reply, end + 2))
 }
 
+/// Where the first CR LF from `from` on is. A lone CR or LF is text.
+#[inline]
+fn line_end(src: &[u8], mut from: usize) -> Option<usize> {
+    loop {
+        let end = from + memchr::memchr(b'\r', &src[from..])?;
+        if *src.get(end + 1)? == b'\n' {
+            return Some(end);
+        }
+        from = end + 1;
+    }
+}
+
 #[inline(always)]
-fn bulk<'a>(
-    src: &'a [u8],
-    at: usize,
-    len: i64,
-    start: usize,
-    limits: &Limits,
-) -> Result<Token<'a>, DecodeError> {
+fn bulk<'a>(src: &'a [u8], at: usize, len: i64, start: usize, limits: &Limits) -> Result<Token<'a>, DecodeError> {
     let Ok(len) = usize::try_from(len) else {
         return if len == -1 {
             Ok(Token::Scalar(ReplyRef::Null, start))
         } else {
-            Err(DecodeError::new(
-                Kind::InvalidLength,
-                src,
-                at,
-                "the length of a bulk string, or -1 for none",
-            ))
+            Err(DecodeError::new(Kind::InvalidLength, src, at, "the length of a bulk string, or -1 for none"))
         };
     };
     if len > limits.bulk {
@@ -138,50 +101,31 @@ fn bulk<'a>(
             src,
             at,
             limits.bulk,
-            "bytes in a bulk string",
+            "bytes in a bulk string (Limits::max_bulk)",
         ));
     }
     let end = start.saturating_add(len);
     match src.get(end..).unwrap_or_default() {
         [b'\r', b'\n', ..] => Ok(Token::Scalar(ReplyRef::Bulk(&src[start..end]), end + 2)),
-        [] | [b'\r'] => Ok(Token::Need(end.saturating_add(2), 0)),
-        _ => Err(DecodeError::new(
-            Kind::MissingTerminator,
-            src,
-            end,
-            "CR LF behind a bulk string",
-        )),
+        [] | [_] => Ok(Token::Need(end.saturating_add(2), 0)),
+        _ => Err(DecodeError::new(Kind::MissingTerminator, src, end, "CR LF behind a bulk string")),
     }
 }
 
 #[inline(always)]
-fn array<'a>(
-    src: &'a [u8],
-    at: usize,
-    len: i64,
-    next: usize,
-    limits: &Limits,
-) -> Result<Token<'a>, DecodeError> {
+fn array<'a>(src: &'a [u8], at: usize, len: i64, next: usize, limits: &Limits) -> Result<Token<'a>, DecodeError> {
     match usize::try_from(len) {
         Ok(len) if len > limits.elements => Err(DecodeError::beyond(
             Kind::TooManyElements,
             src,
             at,
             limits.elements,
-            "elements in an array",
+            "elements in an array (Limits::max_elements)",
         )),
-        Ok(0) => Ok(Token::Scalar(
-            ReplyRef::Array(ArrayRef { len: 0, bytes: &[] }),
-            next,
-        )),
+        Ok(0) => Ok(Token::Scalar(ReplyRef::Array(ArrayRef { len: 0, bytes: &[] }), next)),
         Ok(len) => Ok(Token::Array(len, next)),
         Err(_) if len == -1 => Ok(Token::Scalar(ReplyRef::Null, next)),
-        Err(_) => Err(DecodeError::new(
-            Kind::InvalidLength,
-            src,
-            at,
-            "the length of an array, or -1 for none",
-        )),
+        Err(_) => Err(DecodeError::new(Kind::InvalidLength, src, at, "the length of an array, or -1 for none")),
     }
 }
 
@@ -203,10 +147,7 @@ pub(super) fn element(bytes: &[u8]) -> Option<(ReplyRef<'_>, &[u8])> {
                     Token::Need(..) => return None,
                 };
             }
-            let array = ArrayRef {
-                len,
-                bytes: bytes.get(start..end)?,
-            };
+            let array = ArrayRef { len, bytes: bytes.get(start..end)? };
             Some((ReplyRef::Array(array), bytes.get(end..)?))
         }
         Token::Need(..) => None,
