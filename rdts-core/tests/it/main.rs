@@ -1,0 +1,5 @@
+//! Tests of rdts-core against real servers and over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod primary;
