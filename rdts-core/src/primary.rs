@@ -1,8 +1,8 @@
 //! The other end of the replication protocol: serves a snapshot and a stream of writes to replicas.
 //!
-//! Replicas are real servers (`REPLICAOF` us) or clients such as [`replica`](crate::replica). To them a [`Primary`] is a server with
-//! a replication id, an offset and a backlog; it has no keyspace of its own. Whoever embeds it gives it a snapshot in the RDB format, and
-//! appends commands.
+//! Replicas are real servers (`REPLICAOF` us) or clients such as [`replica`](crate::replica). To them a [`Primary`] is
+//! a server with a replication id, an offset and a backlog; it has no keyspace of its own. Whoever embeds it gives it
+//! a snapshot in the RDB format, and appends commands.
 //!
 //! ```no_run
 //! # async fn example(rdb: bytes::Bytes) -> Result<(), Box<dyn std::error::Error>> {
@@ -24,9 +24,9 @@
 //!             snapshot ─┴──► link ──► replica       each link reads it at its own offset
 //! ```
 //!
-//! What a replica sees is what servers do, from 2.6 (`SYNC` only) to `PSYNC` with `capa psync2`, with snapshots by length or by
-//! end mark, see [`PrimaryConfig`]. Not done: snapshots on a second connection (`+RDBCHANNELSYNC`, `+DUALCHANNELSYNC`, which replicas
-//! offer and never need), `rdb-only` and filters of the snapshot, and TLS.
+//! What a replica sees is what servers do, from 2.6 (`SYNC` only) to `PSYNC` with `capa psync2`, with snapshots by
+//! length or by end mark, see [`PrimaryConfig`]. Not done: snapshots on a second connection (`+RDBCHANNELSYNC`,
+//! `+DUALCHANNELSYNC`, which replicas offer and never need), `rdb-only` and filters of the snapshot, and TLS.
 
 mod backlog;
 mod config;
@@ -101,7 +101,8 @@ pub struct ReplicaInfo {
 }
 
 impl Primary {
-    /// Listens on `address` (port 0 for one that is free) and serves who connects, in tasks of the current tokio runtime.
+    /// Listens on `address` (port 0 for one that is free) and serves who connects, in tasks of the current tokio
+    /// runtime.
     ///
     /// # Errors
     ///
@@ -130,8 +131,8 @@ impl Primary {
 
     /// Appends one command to the stream and gives the offset behind it.
     ///
-    /// Which database it is for is the caller's business: a stream has to `SELECT` one before the first write behind a snapshot, and
-    /// whenever it changes. Nothing is put between a `MULTI` and its `EXEC`.
+    /// Which database it is for is the caller's business: a stream has to `SELECT` one before the first write behind a
+    /// snapshot, and whenever it changes. Nothing is put between a `MULTI` and its `EXEC`.
     pub fn append(&self, args: &[&[u8]]) -> u64 {
         let mut command = Vec::with_capacity(encode::command_len(args));
         encode::command(&mut command, args);
@@ -143,7 +144,8 @@ impl Primary {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Protocol`] when they are no arrays of bulk strings, or the last one is cut off. Nothing is appended then.
+    /// [`ErrorKind::Protocol`] when they are no arrays of bulk strings, or the last one is cut off. Nothing is
+    /// appended then.
     pub fn append_raw(&self, commands: &[u8]) -> Result<u64> {
         let mut decoder = CommandDecoder::new();
         let (mut rest, mut transaction) = (commands, None);
@@ -161,15 +163,16 @@ impl Primary {
         Ok(self.0.shared.append(commands, transaction))
     }
 
-    /// Puts `REPLCONF GETACK *` into the stream, which replicas answer with their offsets at once. Behind an open transaction.
+    /// Puts `REPLCONF GETACK *` into the stream, which replicas answer with their offsets at once. Behind an open
+    /// transaction.
     pub fn request_acknowledgements(&self) {
         self.0.shared.request_acknowledgements();
     }
 
     /// Sets what a full sync sends: an RDB, which contains everything up to `offset`. It replaces the one before.
     ///
-    /// The stream from `offset` on has to stay within the [`backlog`](PrimaryConfig::backlog); when it has grown past that, full syncs are
-    /// refused with an error until there is a newer snapshot.
+    /// The stream from `offset` on has to stay within the [`backlog`](PrimaryConfig::backlog); when it has grown past
+    /// that, full syncs are refused with an error until there is a newer snapshot.
     ///
     /// # Errors
     ///
@@ -178,7 +181,8 @@ impl Primary {
         let mut state = self.0.shared.state();
         if !state.backlog.reaches(offset) {
             let (first, end) = (state.backlog.first(), state.backlog.end());
-            let text = format!("a snapshot of offset {offset} does not fit to a stream that is kept from {first} to {end}");
+            let text =
+                format!("a snapshot of offset {offset} does not fit to a stream that is kept from {first} to {end}");
             return Err(Error::new(ErrorKind::Config, text));
         }
         state.snapshot = Some(Snapshot { rdb, offset });
@@ -200,15 +204,16 @@ impl Primary {
         self.0.shared.state().replid
     }
 
-    /// Starts a new history, as a replica does that becomes a primary: replicas that have no more than what is written so far can go
-    /// on under the old name, and learn the new one.
+    /// Starts a new history, as a replica does that becomes a primary: replicas that have no more than what is written
+    /// so far can go on under the old name, and learn the new one.
     pub fn change_replid(&self, replid: ReplicationId) {
         let mut state = self.0.shared.state();
         state.previous = Some((state.replid, state.backlog.end()));
         state.replid = replid;
     }
 
-    /// Answers as a server does that still loads its data, or stops doing so. Replicas that are connected are not concerned.
+    /// Answers as a server does that still loads its data, or stops doing so. Replicas that are connected are not
+    /// concerned.
     pub fn set_loading(&self, loading: bool) {
         self.0.shared.state().loading = loading;
     }
@@ -240,10 +245,8 @@ impl Primary {
     /// Waits until there is a replica, and every one has acknowledged `offset`. Replicas do so once a second, or when
     /// [asked](Primary::request_acknowledgements).
     pub async fn wait_acknowledged(&self, offset: u64) {
-        self.wait_for(|replicas| {
-            !replicas.is_empty() && replicas.iter().all(|replica| replica.acknowledged >= offset)
-        })
-        .await;
+        self.wait_for(|replicas| !replicas.is_empty() && replicas.iter().all(|replica| replica.acknowledged >= offset))
+            .await;
     }
 
     /// Cuts the connections of all replicas. They will come back.

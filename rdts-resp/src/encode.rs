@@ -1,7 +1,7 @@
 //! Writing RESP: functions that append to a buffer.
 //!
-//! The buffer is anything that grows, in practice a `Vec<u8>` or a [`bytes::BytesMut`]. A [`BufMut`] of a fixed size works as long as there is
-//! room; like all of its methods these panic when there is not.
+//! The buffer is anything that grows, in practice a `Vec<u8>` or a [`bytes::BytesMut`]. A [`BufMut`] of a fixed size
+//! works as long as there is room; like all of its methods these panic when there is not.
 //!
 //! ```
 //! use rdts_resp::encode;
@@ -92,7 +92,8 @@ pub fn simple<B: BufMut>(buf: &mut B, text: &[u8]) {
     line(buf, b'+', text);
 }
 
-/// Appends an error, `-ERR what is wrong\r\n`; `text` starts with the code. A CR or LF in it becomes a space, as servers do.
+/// Appends an error, `-ERR what is wrong\r\n`; `text` starts with the code. A CR or LF in it becomes a space, as
+/// servers do.
 pub fn error<B: BufMut>(buf: &mut B, text: &[u8]) {
     line(buf, b'-', text);
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-/// Shows bytes the way `redis-cli` does: in double quotes, everything that is not printable ASCII escaped, cut off after a
-/// given number of bytes.
+/// Shows bytes the way `redis-cli` does: in double quotes, everything that is not printable ASCII escaped, cut off
+/// after a given number of bytes.
 ///
 /// ```
 /// use rdts_resp::Escaped;

@@ -58,8 +58,8 @@ impl Limits {
     }
 
     /// The most arguments of one command, its name included. Default 2,147,483,647 like Redis since 7.0 and Valkey, in
-    /// effect bounded by [`max_frame`](Limits::max_frame); Redis up to 6.2 takes no more than 1,048,576. The decoder keeps
-    /// 8 bytes for each argument that has arrived.
+    /// effect bounded by [`max_frame`](Limits::max_frame); Redis up to 6.2 takes no more than 1,048,576. The decoder
+    /// keeps 8 bytes for each argument that has arrived.
     #[must_use]
     pub fn max_args(mut self, args: usize) -> Self {
         self.args = args;

@@ -7,7 +7,8 @@ const PIECE: usize = 64 << 10;
 
 /// The last bytes of the stream, by their offsets.
 ///
-/// An offset counts bytes, so the byte at index 0 of a stream that starts at offset 0 takes the stream from offset 0 to 1.
+/// An offset counts bytes, so the byte at index 0 of a stream that starts at offset 0 takes the stream from offset 0
+/// to 1.
 #[derive(Debug)]
 pub(super) struct Backlog {
     /// All are full but the last.

@@ -56,8 +56,8 @@ pub enum Protocol {
 pub enum SnapshotFraming {
     /// `$<length>`, as servers do that send a file.
     Length,
-    /// `$EOF:<mark>`, as servers do that stream a snapshot without a file. Only replicas that announced `capa eof` get it, others
-    /// get the length. The stream is held back until the replica's first `REPLCONF ACK`.
+    /// `$EOF:<mark>`, as servers do that stream a snapshot without a file. Only replicas that announced `capa eof` get
+    /// it, others get the length. The stream is held back until the replica's first `REPLCONF ACK`.
     Eof,
 }
 
@@ -141,15 +141,16 @@ impl PrimaryConfig {
         self
     }
 
-    /// How many newlines keep the link alive before `+FULLRESYNC`, as Redis 3.2 sends them while it waits to start a snapshot without
-    /// a file. Default 0.
+    /// How many newlines keep the link alive before `+FULLRESYNC`, as Redis 3.2 sends them while it waits to start a
+    /// snapshot without a file. Default 0.
     #[must_use]
     pub fn newlines_before_reply(mut self, count: u32) -> Self {
         self.newlines_before_reply = count;
         self
     }
 
-    /// How many newlines keep the link alive before the header of the snapshot, as servers send them while they write one. Default 0.
+    /// How many newlines keep the link alive before the header of the snapshot, as servers send them while they write
+    /// one. Default 0.
     #[must_use]
     pub fn newlines_before_snapshot(mut self, count: u32) -> Self {
         self.newlines_before_snapshot = count;
@@ -170,15 +171,16 @@ impl PrimaryConfig {
         self
     }
 
-    /// A replica that is silent for so long is disconnected; zero for never. Default 60 s. Replicas acknowledge once a second; one that came
-    /// with `SYNC` cannot, and is spared.
+    /// A replica that is silent for so long is disconnected; zero for never. Default 60 s. Replicas acknowledge once a
+    /// second; one that came with `SYNC` cannot, and is spared.
     #[must_use]
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
     }
 
-    /// How many bytes of the stream are kept for replicas that come back, and between the snapshot and now. Default 10 MiB.
+    /// How many bytes of the stream are kept for replicas that come back, and between the snapshot and now. Default 10
+    /// MiB.
     ///
     /// A snapshot that is further back than this cannot be served any more.
     #[must_use]
@@ -187,8 +189,8 @@ impl PrimaryConfig {
         self
     }
 
-    /// A replica that lags by more bytes than this, and by more than the [`backlog`](Self::backlog), is disconnected. Default
-    /// 256 MiB. The larger of the two bounds the memory that the stream takes.
+    /// A replica that lags by more bytes than this, and by more than the [`backlog`](Self::backlog), is disconnected.
+    /// Default 256 MiB. The larger of the two bounds the memory that the stream takes.
     #[must_use]
     pub fn output_limit(mut self, bytes: u64) -> Self {
         self.output_limit = bytes;

@@ -97,19 +97,15 @@ async fn shake_hands(stream: &mut TcpStream, input: &mut Input, entry: &Entry) -
 }
 
 /// Reads what a replica says while it is fed: how far it has come, and that it is alive.
-async fn listen(
-    mut reader: ReadHalf<'_>,
-    mut input: Input,
-    entry: &Entry,
-    acknowledged: &Notify,
-) -> io::Result<()> {
+async fn listen(mut reader: ReadHalf<'_>, mut input: Input, entry: &Entry, acknowledged: &Notify) -> io::Result<()> {
     loop {
         let stray = input.obey(|command| {
             if command.is_empty() {
                 entry.update(|replica| replica.heard = Instant::now());
                 return None;
             }
-            let ack = command.name_is(b"REPLCONF") && command.arg(1).is_some_and(|arg| arg.eq_ignore_ascii_case(b"ack"));
+            let ack =
+                command.name_is(b"REPLCONF") && command.arg(1).is_some_and(|arg| arg.eq_ignore_ascii_case(b"ack"));
             let Some(offset) = number(command.arg(2)).filter(|_| ack) else {
                 return Some(format!("a replica sent {command:?} where only REPLCONF ACK is allowed"));
             };

@@ -1,4 +1,5 @@
-//! What a connection is answered before it is fed: the handshake of replicas, and the few commands that others ask with.
+//! What a connection is answered before it is fed: the handshake of replicas, and the few commands that others ask
+//! with.
 
 use rdts_resp::{CommandRef, encode};
 
@@ -85,12 +86,7 @@ impl Session {
     }
 
     fn request(&self, wanted: Option<Wanted>) -> Request {
-        Request {
-            wanted,
-            listening_port: self.listening_port,
-            capa_eof: self.capa_eof,
-            capa_psync2: self.capa_psync2,
-        }
+        Request { wanted, listening_port: self.listening_port, capa_eof: self.capa_eof, capa_psync2: self.capa_psync2 }
     }
 
     fn auth(&mut self, command: &CommandRef<'_>, config: &PrimaryConfig, out: &mut Vec<u8>) {

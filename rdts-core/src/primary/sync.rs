@@ -102,7 +102,8 @@ impl State {
     fn can_continue(&self, wanted: &Wanted) -> Option<u64> {
         let offset = wanted.offset?;
         let named = |replid: &ReplicationId| wanted.replid.eq_ignore_ascii_case(replid.as_str().as_bytes());
-        let same = named(&self.replid) || self.previous.is_some_and(|(replid, until)| named(&replid) && offset <= until);
+        let same =
+            named(&self.replid) || self.previous.is_some_and(|(replid, until)| named(&replid) && offset <= until);
         (same && self.backlog.reaches(offset)).then_some(offset)
     }
 }

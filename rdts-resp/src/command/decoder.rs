@@ -8,7 +8,8 @@ use crate::scan::{Int, int};
 /// How many spans are kept for the next command; a command of more gives its memory back.
 const KEEP: usize = 16 << 10;
 
-/// Decodes commands, one at a time, from a buffer that the caller owns: the input of a server, and the replication stream.
+/// Decodes commands, one at a time, from a buffer that the caller owns: the input of a server, and the replication
+/// stream.
 ///
 /// ```
 /// use rdts_resp::CommandDecoder;
@@ -59,8 +60,8 @@ impl CommandDecoder {
         *self = Self::with_limits(self.limits);
     }
 
-    /// How many bytes more than `have` the unfinished frame needs at least before another call can tell anything new. At
-    /// least 1. A reader may use it to size its next read.
+    /// How many bytes more than `have` the unfinished frame needs at least before another call can tell anything new.
+    /// At least 1. A reader may use it to size its next read.
     #[must_use]
     pub fn missing(&self, have: usize) -> usize {
         self.need.saturating_sub(have).max(1)
@@ -69,8 +70,8 @@ impl CommandDecoder {
     /// Decodes the command that `src` starts with: how many bytes it takes, and what it is.
     ///
     /// `None` asks for more: nothing is consumed, and the next call must be given the same bytes followed by more of
-    /// them. The decoder goes on where it stopped, so that a command of a million arguments in small pieces costs no more
-    /// than in one.
+    /// them. The decoder goes on where it stopped, so that a command of a million arguments in small pieces costs no
+    /// more than in one.
     ///
     /// # Errors
     ///

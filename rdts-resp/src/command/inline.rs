@@ -5,8 +5,8 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind};
 
 /// Splits a line, without its newline, into words. Their bytes go to `text`, where they are in `words`.
 ///
-/// In double quotes `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a` are those bytes and `\` before anything else is dropped; in single quotes
-/// `\'` is a quote. A closing quote ends the word. (Redis, `sdssplitargs`.)
+/// In double quotes `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a` are those bytes and `\` before anything else is dropped; in
+/// single quotes `\'` is a quote. A closing quote ends the word. (Redis, `sdssplitargs`.)
 pub(super) fn split(line: &[u8], text: &mut Vec<u8>, words: &mut Vec<Span>) -> Result<(), DecodeError> {
     if let Some(at) = memchr::memchr(0, line) {
         return Err(DecodeError::new(Kind::InvalidInline, line, at, "an inline command without a NUL byte"));

@@ -85,8 +85,8 @@ impl ReplyDecoder {
         self.decode_any(src)
     }
 
-    /// How many bytes more than `have` the unfinished frame needs at least before another call can tell anything new. At
-    /// least 1. A reader may use it to size its next read.
+    /// How many bytes more than `have` the unfinished frame needs at least before another call can tell anything new.
+    /// At least 1. A reader may use it to size its next read.
     #[must_use]
     pub fn missing(&self, have: usize) -> usize {
         self.need.saturating_sub(have).max(1)

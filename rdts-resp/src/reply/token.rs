@@ -22,8 +22,8 @@ pub(super) enum Token<'a> {
     Scalar(ReplyRef<'a>, usize),
     /// The header of an array: how many elements, and the index behind the header.
     Array(usize, usize),
-    /// Its end has not been seen. It takes at least this many bytes of the frame to see more, and no terminator of a line starts
-    /// before the second number.
+    /// Its end has not been seen. It takes at least this many bytes of the frame to see more, and no terminator of a
+    /// line starts before the second number.
     Need(usize, usize),
 }
 

@@ -6,8 +6,8 @@ use rdts_resp::Limits;
 
 use crate::support::{End, bytes, commands, pieces};
 
-/// What Redis 5.0, 6.2, 7.0 and 8.2 answered when these lines were sent to them with ECHO. (Valkey 9.1 forgives text behind a closing
-/// quote.)
+/// What Redis 5.0, 6.2, 7.0 and 8.2 answered when these lines were sent to them with ECHO. (Valkey 9.1 forgives text
+/// behind a closing quote.)
 #[test]
 fn words_are_cut_as_servers_cut_them() {
     let cases: [(&[u8], &[&[u8]]); 11] = [

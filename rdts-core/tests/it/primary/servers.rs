@@ -1,4 +1,5 @@
-//! Real servers as replicas: they must come up, hold the snapshot and the stream, and agree on every byte of the offset.
+//! Real servers as replicas: they must come up, hold the snapshot and the stream, and agree on every byte of the
+//! offset.
 
 use std::fs;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use super::{quiet, soon};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A server, and the RDB that it has made of some keys. It keeps them: a full sync has to throw them away first, and bring them back.
+/// A server, and the RDB that it has made of some keys. It keeps them: a full sync has to throw them away first, and
+/// bring them back.
 fn with_snapshot(name: &str, builder: rdts_testkit::Builder) -> (Server, Bytes) {
     let server = builder.start();
     server.cmd(&["SET", "text", "from the snapshot"]);
@@ -30,9 +32,7 @@ fn follow(server: &Server, primary: &Primary) {
 }
 
 fn wait_up(server: &Server) {
-    server.wait_until("the link to be up", DEADLINE, |server| {
-        server.info("replication")["master_link_status"] == "up"
-    });
+    server.wait_until("the link to be up", DEADLINE, |server| server.info("replication")["master_link_status"] == "up");
 }
 
 /// Writes of which the result tells whether each was applied, once, in order and to its database.
@@ -89,7 +89,8 @@ async fn whole_life(name: &str, config: PrimaryConfig) {
     primary.disconnect_replicas();
     soon("the cut", primary.wait_for(<[_]>::is_empty)).await;
     write_some(&primary, 2);
-    soon("the replica to come back", primary.wait_for(|all| all.iter().any(|it| it.state == ReplicaState::Online))).await;
+    soon("the replica to come back", primary.wait_for(|all| all.iter().any(|it| it.state == ReplicaState::Online)))
+        .await;
     write_some(&primary, 3);
     caught_up(&primary).await;
     check(&server, 4);
@@ -201,7 +202,8 @@ async fn a_new_history_is_learned_without_a_full_sync() {
     primary.disconnect_replicas();
     soon("the cut", primary.wait_for(<[_]>::is_empty)).await;
     write_some(&primary, 1);
-    soon("the replica to come back", primary.wait_for(|all| all.iter().any(|it| it.state == ReplicaState::Online))).await;
+    soon("the replica to come back", primary.wait_for(|all| all.iter().any(|it| it.state == ReplicaState::Online)))
+        .await;
     caught_up(&primary).await;
     check(&server, 2);
     assert_eq!(primary.syncs(), (1, 1));
