@@ -1,0 +1,148 @@
+//! The one error type of this crate.
+
+use std::fmt;
+
+/// What this crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Something that stopped a migration, or kept it from starting.
+///
+/// [`kind`](Error::kind) says what happened, the text where (an endpoint, a key, an offset),
+/// [`solution`](Error::solution) what to do about it, and [`retry`](Error::retry) whether trying again can help.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    context: String,
+    source: Option<BoxError>,
+}
+
+/// What went wrong, for programs.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// A configuration, URL or argument that cannot be used.
+    Config,
+    /// Something that this version of RDTS does not do; it is refused rather than guessed.
+    Unsupported,
+    /// No connection: name not found, refused, unreachable.
+    Connect,
+    /// The server refused the credentials, or the user may not do what is needed.
+    Auth,
+    /// The server is loading, or has lost its own primary: it will be ready later.
+    NotReady,
+    /// The target holds data and the policy is to refuse that.
+    TargetNotEmpty,
+    /// An established connection broke, or the peer closed it.
+    Disconnected,
+    /// The peer sent what the protocol does not allow here.
+    Protocol,
+    /// A damaged, cut or unreadable snapshot; the text has the offset.
+    Snapshot,
+    /// The target answered a write with an error.
+    Rejected,
+    /// A deadline passed.
+    Timeout,
+    /// Reading or writing a file failed.
+    Io,
+    /// A limit on memory or size was reached.
+    Limit,
+    /// The caller asked to stop before the work was whole.
+    Interrupted,
+}
+
+/// Whether trying again can help, and from where.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// The same operation may succeed later, from where it stopped.
+    Resume,
+    /// Only a new full copy can succeed.
+    Restart,
+    /// Not without a change by a person.
+    Never,
+}
+
+impl Error {
+    /// An error of `kind`; `context` says where and what, in words for a person.
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, context: context.into(), source: None }))
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Puts `place` in front of the text, as in `place: text`.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.0.context = format!("{place}: {}", self.0.context);
+        self
+    }
+
+    /// What happened.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether trying again can help.
+    pub fn retry(&self) -> Retry {
+        match self.kind() {
+            ErrorKind::Connect | ErrorKind::NotReady | ErrorKind::Disconnected | ErrorKind::Timeout => Retry::Resume,
+            ErrorKind::Interrupted => Retry::Restart,
+            _ => Retry::Never,
+        }
+    }
+
+    /// What an operator can do about it, if there is general advice.
+    pub fn solution(&self) -> Option<&'static str> {
+        Some(match self.kind() {
+            ErrorKind::Connect => "check host and port, and that this machine may connect to them",
+            ErrorKind::Auth => {
+                "check user and password; a source user needs +psync +sync +replconf +ping, a target user the write commands"
+            }
+            ErrorKind::NotReady => "wait until the server has loaded its data and its own primary link is up",
+            ErrorKind::TargetNotEmpty => "empty the target, or choose another conflict policy (replace or skip)",
+            ErrorKind::Disconnected => {
+                "look into the server's log; a source may have cut a slow replica (client-output-buffer-limit, repl-timeout)"
+            }
+            ErrorKind::Snapshot => "take a new snapshot; a file can be checked with redis-check-rdb",
+            ErrorKind::Rejected => {
+                "remedy what the target complains of (memory, permissions, type), empty it and run again"
+            }
+            ErrorKind::Interrupted => "the target is incomplete: empty it and run again",
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn config(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, context)
+    }
+
+    pub(crate) fn protocol(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Protocol, context)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.context)?;
+        if let Some(source) = &self.0.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}

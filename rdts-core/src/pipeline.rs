@@ -1,0 +1,184 @@
+//! Joins a source and a sink, and runs them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Skipped;
+use crate::record::Position;
+use crate::sink::{Sink, Watermark};
+use crate::source::Source;
+
+/// A source and a sink, joined: reads batches, writes them, tells the source what is applied.
+///
+/// Back-pressure is the sink's: as long as [`Sink::write`] waits, the source is not asked for more. After an error nothing
+/// more is written.
+///
+/// ```
+/// use rdts_core::{Pipeline, Result, Sink, Source};
+///
+/// async fn copy(source: impl Source, sink: impl Sink) -> Result<u64> {
+///     let finished = Pipeline::new(source, sink).run().await;
+///     finished.result?;
+///     Ok(finished.report.applied.counts.keys)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Pipeline<S, K> {
+    source: S,
+    sink: K,
+    goal: watch::Receiver<Goal>,
+    handle: Handle,
+}
+
+/// When to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    SourceEnds,
+    At(u64),
+    Now,
+}
+
+/// What a running pipeline has done so far.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Where reading is; what lies between this and the watermark is on its way. `None` before the first batch.
+    pub read: Option<Position>,
+    /// What is applied in the target.
+    pub applied: Watermark,
+    /// What was read and, for a stated reason, not sent.
+    pub skipped: Skipped,
+}
+
+/// How a run ended.
+#[non_exhaustive]
+#[derive(Debug)]
+pub struct Finished {
+    /// What was done, also after an error.
+    pub report: Report,
+    /// Whether it ended as it should: the source was over, or the goal was reached, and all of it is applied.
+    pub result: Result<()>,
+}
+
+/// Watches and steers a pipeline from elsewhere. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    goal: Arc<watch::Sender<Goal>>,
+    report: Arc<Mutex<Report>>,
+}
+
+impl Handle {
+    /// Asks the pipeline to end once everything up to replication offset `offset` is applied: that of the source when its
+    /// clients stopped writing, for example.
+    pub fn stop_at(&self, offset: u64) {
+        self.goal.send_replace(Goal::At(offset));
+    }
+
+    /// Asks the pipeline to end at the next boundary of commands; what it has read by then will be applied. In the middle of a
+    /// snapshot that is an error ([`Interrupted`](ErrorKind::Interrupted)), since half a snapshot is in the target.
+    pub fn stop(&self) {
+        self.goal.send_replace(Goal::Now);
+    }
+
+    /// What it has done so far.
+    pub fn report(&self) -> Report {
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("goal", &*self.goal.borrow()).field("report", &self.report()).finish()
+    }
+}
+
+/// How often the source is told what is applied, and a quiet sink is asked whether it is well.
+const TICK: Duration = Duration::from_millis(200);
+
+impl<S: Source, K: Sink> Pipeline<S, K> {
+    /// Joins `source` and `sink`.
+    pub fn new(source: S, sink: K) -> Self {
+        let (sender, goal) = watch::channel(Goal::SourceEnds);
+        let handle = Handle { goal: Arc::new(sender), report: Arc::default() };
+        Self { source, sink, goal, handle }
+    }
+
+    /// A handle to watch and steer the run.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until the source ends, a goal is reached, or something fails.
+    pub async fn run(mut self) -> Finished {
+        let mut result = self.pump().await;
+        // Also after an error of the source: what was written before it is good, and the report is to say so.
+        let flushed = self.sink.flush().await;
+        self.publish();
+        let report = self.handle.report();
+        if result.is_ok() {
+            result = flushed;
+        }
+        if let Some(position) = report.applied.position {
+            let _ = self.source.acknowledge(&position).await;
+        }
+        let closed = self.sink.close().await;
+        Finished { report, result: result.and(closed) }
+    }
+
+    async fn pump(&mut self) -> Result<()> {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wrote = false;
+        loop {
+            let goal = *self.goal.borrow_and_update();
+            if self.reached(goal)? {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                Ok(()) = self.goal.changed() => {}
+                _ = ticks.tick() => {
+                    // A sink that is given nothing has no other occasion to say that something went wrong.
+                    if !std::mem::take(&mut wrote) {
+                        self.sink.flush().await?;
+                    }
+                    self.publish();
+                    if let Some(position) = self.sink.acked().position {
+                        self.source.acknowledge(&position).await?;
+                    }
+                }
+                batch = self.source.next() => {
+                    let Some(batch) = batch? else { return Ok(()) };
+                    let position = *batch.position();
+                    self.sink.write(batch).await?;
+                    wrote = true;
+                    self.handle.report.lock().unwrap_or_else(PoisonError::into_inner).read = Some(position);
+                }
+            }
+        }
+    }
+
+    fn reached(&self, goal: Goal) -> Result<bool> {
+        let read = self.handle.report().read;
+        match (goal, read) {
+            (Goal::SourceEnds, _) => Ok(false),
+            (Goal::At(offset), Some(position @ Position::Stream { .. })) => Ok(position.offset() >= offset),
+            (Goal::At(_), _) => Ok(false),
+            (Goal::Now, Some(Position::Stream { .. })) => Ok(true),
+            (Goal::Now, _) => {
+                Err(Error::new(ErrorKind::Interrupted, "stopped before the snapshot was copied whole"))
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let mut report = self.handle.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.applied = self.sink.acked();
+        report.skipped = self.source.skipped();
+    }
+}

@@ -1,0 +1,108 @@
+//! Places in a source's history.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// The 40 characters with which a server names its history of writes (`master_replid`; the run id before Redis 4.0).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReplicationId([u8; 40]);
+
+impl ReplicationId {
+    /// Forty zeros: "no history", as servers print it for an unset `master_replid2`. Files and `SYNC` have no other.
+    pub const NONE: Self = Self([b'0'; 40]);
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Whether this is [`NONE`](Self::NONE).
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+}
+
+impl FromStr for ReplicationId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match <[u8; 40]>::try_from(text.as_bytes()) {
+            Ok(id) if id.iter().all(u8::is_ascii_graphic) => Ok(Self(id)),
+            _ => Err(Error::protocol(format!("'{}' is no replication id of 40 characters", text.escape_debug()))),
+        }
+    }
+}
+
+impl fmt::Display for ReplicationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ReplicationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How far a copy has come.
+///
+/// Positions of one source are totally ordered in the order in which its [`Source`](crate::source::Source) gives them:
+/// first those of the snapshot, then those of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Position {
+    /// Inside the snapshot.
+    #[non_exhaustive]
+    Snapshot {
+        /// The history that the snapshot belongs to ([`ReplicationId::NONE`] for a file or a `SYNC` of old).
+        replid: ReplicationId,
+        /// The replication offset that the whole snapshot contains.
+        offset: u64,
+        /// Bytes of RDB up to here.
+        rdb_bytes: u64,
+    },
+    /// In the stream of writes that follows the snapshot.
+    #[non_exhaustive]
+    Stream {
+        /// The history that `offset` counts in.
+        replid: ReplicationId,
+        /// Bytes of the stream up to and with the last command, as `INFO replication` counts them.
+        offset: u64,
+        /// The database that the stream has selected at this place: a partial resync does not repeat it.
+        db: u32,
+    },
+}
+
+impl Position {
+    /// `rdb_bytes` into the snapshot that holds everything up to `offset` of `replid`.
+    pub fn snapshot(replid: ReplicationId, offset: u64, rdb_bytes: u64) -> Self {
+        Self::Snapshot { replid, offset, rdb_bytes }
+    }
+
+    /// At `offset` of the stream of `replid`, with database `db` selected.
+    pub fn stream(replid: ReplicationId, offset: u64, db: u32) -> Self {
+        Self::Stream { replid, offset, db }
+    }
+
+    /// The replication offset to acknowledge: that of the snapshot as long as it is being copied.
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::Snapshot { offset, .. } | Self::Stream { offset, .. } => *offset,
+        }
+    }
+
+    /// The history that this position belongs to.
+    pub fn replid(&self) -> ReplicationId {
+        match self {
+            Self::Snapshot { replid, .. } | Self::Stream { replid, .. } => *replid,
+        }
+    }
+
+    /// Whether the snapshot is behind us.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
+}

@@ -1,0 +1,260 @@
+//! From a connection that has logged in to the reply to `PSYNC`, without any I/O.
+
+use rdts_resp::encode;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::ReplicationId;
+
+/// Where a replica wants to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resume {
+    /// Nowhere: a full copy.
+    FullCopy,
+    /// After `offset` of the history `replid`.
+    After {
+        /// The history.
+        replid: ReplicationId,
+        /// The last offset that needs not be sent again.
+        offset: u64,
+    },
+}
+
+/// What the primary agreed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sync {
+    /// An RDB follows, and after it the stream from `offset` on.
+    Full {
+        /// The history, [`ReplicationId::NONE`] from a server that only knows `SYNC`.
+        replid: ReplicationId,
+        /// What the RDB contains; 0 from a server that only knows `SYNC`, whose stream has no offsets.
+        offset: u64,
+    },
+    /// The stream follows at once.
+    Continue {
+        /// The history, which a promotion may have given a new name.
+        replid: ReplicationId,
+    },
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Send these bytes, then wait for a line.
+    Send(Vec<u8>),
+    /// The server is not ready: send these bytes after a pause. The text is what it said.
+    SendLater(Vec<u8>, String),
+    /// The handshake is over.
+    Done(Sync),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    ListeningPort,
+    Capabilities,
+    Version,
+    Psync,
+    Sync,
+}
+
+/// The handshake of a replica as a state machine: it is given the lines that the primary sends and says what to answer.
+///
+/// Bare newlines, which a primary sends while it prepares a snapshot, are no lines: the caller skips them.
+///
+/// ```
+/// use rdts_core::replica::{Action, Handshake, Resume, Sync};
+///
+/// let (mut handshake, first) = Handshake::start(Resume::FullCopy);
+/// assert!(first.starts_with(b"*3\r\n$8\r\nREPLCONF\r\n"));
+/// handshake.line(b"+OK")?; // listening-port
+/// handshake.line(b"+OK")?; // capa eof psync2
+/// handshake.line(b"-ERR Unrecognized REPLCONF option: version")?; // not a Valkey: never mind
+/// let done = handshake.line(b"+FULLRESYNC 4c1b873d2c85f0b3c32321aee14c7ef5363543d4 14")?;
+/// assert!(matches!(done, Action::Done(Sync::Full { offset: 14, .. })));
+/// # Ok::<(), rdts_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Handshake {
+    state: State,
+    resume: Resume,
+}
+
+impl Handshake {
+    /// Starts a handshake; the second value is what to send first.
+    pub fn start(resume: Resume) -> (Self, Vec<u8>) {
+        // Port 0: Sentinels, which connect to the replicas that a primary lists, must not take us for one they could promote.
+        (Self { state: State::ListeningPort, resume }, command(&["REPLCONF", "listening-port", "0"]))
+    }
+
+    /// The primary sent `line` (without CR LF).
+    ///
+    /// # Errors
+    /// A refusal that no retry mends, or an answer that the protocol does not know.
+    pub fn line(&mut self, line: &[u8]) -> Result<Action> {
+        match self.state {
+            // An error to an option is no obstacle: it only says that the server is older than the option.
+            State::ListeningPort => {
+                status(line, "REPLCONF listening-port")?;
+                self.state = State::Capabilities;
+                Ok(Action::Send(command(&["REPLCONF", "capa", "eof", "capa", "psync2"])))
+            }
+            State::Capabilities => {
+                status(line, "REPLCONF capa")?;
+                self.state = State::Version;
+                // Without it a Valkey 9 makes an RDB for older servers, and cuts the connection if a hash field has an expiry.
+                Ok(Action::Send(command(&["REPLCONF", "version", "9.0.0"])))
+            }
+            State::Version => {
+                status(line, "REPLCONF version")?;
+                self.state = State::Psync;
+                Ok(Action::Send(self.psync()))
+            }
+            State::Psync => self.psync_reply(line),
+            State::Sync => Err(refused("SYNC", line)),
+        }
+    }
+
+    /// Whether `SYNC` was sent, which is answered by the payload itself and not by a line: a `$` ends the handshake then.
+    pub fn awaits_payload(&self) -> bool {
+        self.state == State::Sync
+    }
+
+    fn psync(&self) -> Vec<u8> {
+        match self.resume {
+            Resume::FullCopy => command(&["PSYNC", "?", "-1"]),
+            // The wire counts from the first byte that is wanted.
+            Resume::After { replid, offset } => command(&["PSYNC", replid.as_str(), &(offset + 1).to_string()]),
+        }
+    }
+
+    fn psync_reply(&mut self, line: &[u8]) -> Result<Action> {
+        let text = String::from_utf8_lossy(line);
+        let mut words = text.split_ascii_whitespace();
+        match words.next() {
+            Some("+FULLRESYNC") => {
+                let (Some(replid), Some(offset)) = (words.next(), words.next()) else {
+                    return Err(refused("PSYNC", line));
+                };
+                let offset = offset.parse().map_err(|_| refused("PSYNC", line))?;
+                Ok(Action::Done(Sync::Full { replid: replid.parse()?, offset }))
+            }
+            Some("+CONTINUE") => {
+                let Resume::After { replid: ours, .. } = self.resume else { return Err(refused("PSYNC ? -1", line)) };
+                // Before 4.0 the history cannot change its name, and none is sent.
+                let replid = words.next().map_or(Ok(ours), str::parse)?;
+                Ok(Action::Done(Sync::Continue { replid }))
+            }
+            _ if not_ready(&text) => Ok(Action::SendLater(self.psync(), text.into_owned())),
+            Some("-ERR") if text.contains("unknown command") => {
+                self.state = State::Sync;
+                Ok(Action::Send(command(&["SYNC"])))
+            }
+            _ => Err(refused("PSYNC", line)),
+        }
+    }
+}
+
+fn not_ready(text: &str) -> bool {
+    text.starts_with("-LOADING")
+        || text.starts_with("-NOMASTERLINK")
+        || text.starts_with("-MASTERDOWN")
+        // Before 4.0 the same refusal has no code of its own.
+        || text.starts_with("-ERR Can't SYNC while not connected")
+}
+
+fn status(line: &[u8], command: &str) -> Result<()> {
+    match line.first() {
+        Some(b'+') => Ok(()),
+        Some(b'-') if !line.starts_with(b"-NOAUTH") && !line.starts_with(b"-NOPERM") => Ok(()),
+        _ => Err(refused(command, line)),
+    }
+}
+
+fn refused(command: &str, line: &[u8]) -> Error {
+    let shown = &line[..line.len().min(200)];
+    let kind = match line.first() {
+        _ if line.starts_with(b"-NOAUTH") || line.starts_with(b"-NOPERM") => ErrorKind::Auth,
+        Some(b'-') => ErrorKind::Rejected,
+        _ => ErrorKind::Protocol,
+    };
+    Error::new(kind, format!("{command} was answered with '{}'", shown.escape_ascii()))
+}
+
+fn command(args: &[&str]) -> Vec<u8> {
+    let mut buf = Vec::new();
+    encode::command(&mut buf, args);
+    buf
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "4c1b873d2c85f0b3c32321aee14c7ef5363543d4";
+
+    fn at_psync(resume: Resume) -> Handshake {
+        let (mut handshake, _) = Handshake::start(resume);
+        for _ in 0..3 {
+            assert!(matches!(handshake.line(b"+OK").unwrap(), Action::Send(_)));
+        }
+        handshake
+    }
+
+    #[test]
+    fn a_resume_asks_for_the_next_byte() {
+        let (mut handshake, _) = Handshake::start(Resume::After { replid: ID.parse().unwrap(), offset: 41 });
+        handshake.line(b"+OK").unwrap();
+        handshake.line(b"+OK").unwrap();
+        assert_eq!(handshake.line(b"+OK").unwrap(), Action::Send(command(&["PSYNC", ID, "42"])));
+        let other = ID.replace('4', "a");
+        assert_eq!(
+            handshake.line(format!("+CONTINUE {other}").as_bytes()).unwrap(),
+            Action::Done(Sync::Continue { replid: other.parse().unwrap() })
+        );
+        assert_eq!(
+            handshake.line(b"+CONTINUE").unwrap(),
+            Action::Done(Sync::Continue { replid: ID.parse().unwrap() })
+        );
+    }
+
+    #[test]
+    fn a_server_without_psync_is_asked_with_sync() {
+        let mut handshake = at_psync(Resume::FullCopy);
+        assert_eq!(handshake.line(b"-ERR unknown command 'PSYNC'").unwrap(), Action::Send(command(&["SYNC"])));
+        assert!(handshake.awaits_payload());
+        assert_eq!(handshake.line(b"-ERR no").unwrap_err().kind(), ErrorKind::Rejected);
+    }
+
+    #[test]
+    fn a_server_that_is_not_ready_is_asked_again() {
+        let mut handshake = at_psync(Resume::FullCopy);
+        for line in [
+            "-LOADING Redis is loading the dataset in memory",
+            "-NOMASTERLINK Can't SYNC while not connected with my master",
+            "-ERR Can't SYNC while not connected with my master",
+        ] {
+            let action = handshake.line(line.as_bytes()).unwrap();
+            assert_eq!(action, Action::SendLater(command(&["PSYNC", "?", "-1"]), line.into()));
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_was_refused() {
+        for (line, kind) in [
+            ("-NOPERM this user has no permissions", ErrorKind::Auth),
+            ("-NOAUTH Authentication required.", ErrorKind::Auth),
+            ("-ERR something", ErrorKind::Rejected),
+            ("+FULLRESYNC x 1", ErrorKind::Protocol),
+            ("+FULLRESYNC", ErrorKind::Protocol),
+            ("+CONTINUE", ErrorKind::Protocol),
+            ("", ErrorKind::Protocol),
+            (":1", ErrorKind::Protocol),
+        ] {
+            let error = at_psync(Resume::FullCopy).line(line.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), kind, "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! A replica's connection: handshake done, a task that reads and a task that acknowledges.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rdts_resp::encode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Action, Framing, Handshake, Resume, Sync};
+use crate::endpoint::NodeAddress;
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::{Connection, Deadlines, broken};
+
+/// How a [`ReplicaLink`] behaves.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// How long to wait for what. [`Deadlines::reply`] is also how long the primary may be silent: it sends something at
+    /// least every `repl-ping-replica-period` (10 s).
+    pub deadlines: Deadlines,
+    /// How many bytes may be read ahead of whoever takes them. When so many wait, the socket is left alone, and the primary
+    /// has to buffer. Default: 8 MiB.
+    pub read_ahead: u32,
+    /// Pause between two acknowledgements. Default: 1 s, as real replicas do.
+    pub ack_period: Duration,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self { deadlines: Deadlines::default(), read_ahead: 8 << 20, ack_period: Duration::from_secs(1) }
+    }
+}
+
+impl LinkConfig {
+    /// Sets [`deadlines`](Self::deadlines).
+    #[must_use]
+    pub fn deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
+    }
+
+    /// Sets [`read_ahead`](Self::read_ahead); at least one block of 256 KiB is read whatever this says.
+    #[must_use]
+    pub fn read_ahead(mut self, bytes: u32) -> Self {
+        self.read_ahead = bytes;
+        self
+    }
+
+    /// Sets [`ack_period`](Self::ack_period).
+    #[must_use]
+    pub fn ack_period(mut self, period: Duration) -> Self {
+        self.ack_period = period;
+        self
+    }
+}
+
+/// One read's worth of bytes. Big enough that a system call is cheap beside its bytes.
+const BLOCK: usize = 256 << 10;
+/// A line of the handshake is never longer.
+const MAX_LINE: usize = 64 << 10;
+
+type Block = (Bytes, OwnedSemaphorePermit);
+
+/// A link to a primary that has agreed to send: the bytes of its RDB (if any) and then of its stream, and the
+/// acknowledgements that keep it alive.
+///
+/// Dropping it closes the connection.
+pub struct ReplicaLink {
+    address: NodeAddress,
+    sync: Sync,
+    framing: Option<Framing>,
+    blocks: mpsc::UnboundedReceiver<Result<Block>>,
+    ack: Arc<Ack>,
+    _tasks: JoinSet<()>,
+}
+
+struct Ack {
+    offset: AtomicU64,
+    now: Notify,
+}
+
+impl ReplicaLink {
+    /// Connects, logs in, shakes hands, and waits until the RDB or the stream starts, which a primary may delay while it
+    /// makes a snapshot.
+    ///
+    /// # Errors
+    /// What [`Connection::open`] and [`Handshake`] say, all with the address.
+    pub async fn open(address: &NodeAddress, config: LinkConfig, resume: Resume) -> Result<Self> {
+        let connection = Connection::open(address, config.deadlines).await?;
+        let (stream, input) = connection.into_parts();
+        let mut lines = Lines { stream, input, deadline: config.deadlines.reply };
+        let (sync, framing) =
+            shake_hands(&mut lines, resume, config.deadlines).await.map_err(|error| error.at(address))?;
+        tracing::info!(%address, ?sync, ?framing, "the primary sends");
+        let offset = match (sync, resume) {
+            (Sync::Full { offset, .. }, _) | (Sync::Continue { .. }, Resume::After { offset, .. }) => offset,
+            (Sync::Continue { .. }, Resume::FullCopy) => 0,
+        };
+        let ack = Arc::new(Ack { offset: AtomicU64::new(offset), now: Notify::new() });
+        let (sender, blocks) = mpsc::unbounded_channel();
+        let (reader, writer) = lines.stream.into_split();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(read(reader, lines.input, sender, config));
+        // A server that only knows SYNC knows no REPLCONF ACK either, and would answer it with an error into its own stream.
+        if !matches!(sync, Sync::Full { replid, .. } if replid.is_none()) {
+            tasks.spawn(acknowledge(writer, ack.clone(), config.ack_period));
+        } else {
+            tasks.spawn(async move {
+                let _open = writer;
+                std::future::pending::<()>().await;
+            });
+        }
+        Ok(Self { address: address.clone(), sync, framing, blocks, ack, _tasks: tasks })
+    }
+
+    /// What the primary agreed to.
+    pub fn sync(&self) -> Sync {
+        self.sync
+    }
+
+    /// The frame of the RDB; `None` when the stream goes on without one.
+    pub fn framing(&self) -> Option<Framing> {
+        self.framing
+    }
+
+    /// Who sends.
+    pub fn address(&self) -> &NodeAddress {
+        &self.address
+    }
+
+    /// Appends the next bytes to `buffer`, waiting for them if need be; cancel safe.
+    ///
+    /// # Errors
+    /// [`Disconnected`](ErrorKind::Disconnected) when the primary is gone, [`Timeout`](ErrorKind::Timeout) when it is silent.
+    /// Everything that was read before is given out first.
+    pub async fn fill(&mut self, buffer: &mut BytesMut) -> Result<()> {
+        let block = self.blocks.recv().await;
+        self.take(block.unwrap_or_else(|| Err(closed())), buffer)
+    }
+
+    /// As [`fill`](Self::fill), but only if bytes are there already; says whether they were.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub fn try_fill(&mut self, buffer: &mut BytesMut) -> Result<bool> {
+        match self.blocks.try_recv() {
+            Ok(block) => self.take(block, buffer).map(|()| true),
+            Err(mpsc::error::TryRecvError::Empty) => Ok(false),
+            Err(mpsc::error::TryRecvError::Disconnected) => self.take(Err(closed()), buffer).map(|()| true),
+        }
+    }
+
+    fn take(&self, block: Result<Block>, buffer: &mut BytesMut) -> Result<()> {
+        let (bytes, _permit) = block.map_err(|error| error.at(&self.address))?;
+        if buffer.is_empty() {
+            match bytes.try_into_mut() {
+                Ok(bytes) => *buffer = bytes,
+                Err(bytes) => buffer.extend_from_slice(&bytes),
+            }
+        } else {
+            buffer.extend_from_slice(&bytes);
+        }
+        Ok(())
+    }
+
+    /// The offset to tell the primary from now on: everything up to it is applied.
+    pub fn set_acknowledged(&self, offset: u64) {
+        self.ack.offset.store(offset, Ordering::Relaxed);
+    }
+
+    /// Tells it at once: after the RDB (a primary that sent it without a file waits for that) and when it asks for it.
+    pub fn acknowledge_now(&self) {
+        self.ack.now.notify_one();
+    }
+}
+
+impl fmt::Debug for ReplicaLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplicaLink")
+            .field("address", &self.address)
+            .field("sync", &self.sync)
+            .field("framing", &self.framing)
+            .finish_non_exhaustive()
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Disconnected, "the primary closed the connection")
+}
+
+struct Lines {
+    stream: TcpStream,
+    input: BytesMut,
+    deadline: Duration,
+}
+
+impl Lines {
+    async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).await.map_err(broken)
+    }
+
+    /// The next line without its end. Bare newlines keep the connection alive, and only set the clock back.
+    async fn next(&mut self) -> Result<BytesMut> {
+        loop {
+            while matches!(self.input.first(), Some(b'\n' | b'\r')) {
+                self.input.advance(1);
+            }
+            if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
+                let mut line = self.input.split_to(end + 1);
+                line.truncate(end - usize::from(line[end - 1] == b'\r'));
+                return Ok(line);
+            }
+            if self.input.len() > MAX_LINE {
+                return Err(Error::protocol("a line of more than 64 KiB during the handshake"));
+            }
+            match tokio::time::timeout(self.deadline, self.stream.read_buf(&mut self.input)).await {
+                Ok(Ok(0)) => return Err(Error::new(ErrorKind::Disconnected, "the primary closed the connection during the handshake")),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(broken(error)),
+                Err(_) => {
+                    let text = format!("the primary was silent for {:?} during the handshake", self.deadline);
+                    return Err(Error::new(ErrorKind::Timeout, text));
+                }
+            }
+        }
+    }
+}
+
+async fn shake_hands(lines: &mut Lines, resume: Resume, deadlines: Deadlines) -> Result<(Sync, Option<Framing>)> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(50);
+    let (mut handshake, first) = Handshake::start(resume);
+    lines.send(&first).await?;
+    loop {
+        let line = lines.next().await?;
+        if handshake.awaits_payload() && line.first() == Some(&b'$') {
+            let sync = Sync::Full { replid: crate::record::ReplicationId::NONE, offset: 0 };
+            return Ok((sync, Some(Framing::parse(&line)?)));
+        }
+        match handshake.line(&line)? {
+            Action::Send(bytes) => lines.send(&bytes).await?,
+            Action::SendLater(bytes, reason) => {
+                if started.elapsed() >= deadlines.ready {
+                    let text = format!("not ready within {:?}: '{}'", deadlines.ready, reason.escape_debug());
+                    return Err(Error::new(ErrorKind::NotReady, text));
+                }
+                tracing::info!(reason, "the primary is not ready yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+                lines.send(&bytes).await?;
+            }
+            Action::Done(sync @ Sync::Continue { .. }) => return Ok((sync, None)),
+            Action::Done(sync @ Sync::Full { .. }) => {
+                let header = lines.next().await?;
+                if header.first() == Some(&b'-') {
+                    // What a primary says instead when its snapshot failed.
+                    let text = format!("the primary sent no snapshot: '{}'", header.escape_ascii());
+                    return Err(Error::new(ErrorKind::Rejected, text));
+                }
+                return Ok((sync, Some(Framing::parse(&header)?)));
+            }
+        }
+    }
+}
+
+async fn read(mut socket: OwnedReadHalf, first: BytesMut, blocks: mpsc::UnboundedSender<Result<Block>>, config: LinkConfig) {
+    let room = Arc::new(Semaphore::new(config.read_ahead.max(BLOCK as u32) as usize));
+    let silence = config.deadlines.reply;
+    let mut block = first;
+    loop {
+        if !block.is_empty() {
+            let bytes = block.split().freeze();
+            let Ok(permit) = room.clone().acquire_many_owned(bytes.len() as u32).await else { return };
+            if blocks.send(Ok((bytes, permit))).is_err() {
+                return;
+            }
+        }
+        if block.capacity() < BLOCK / 4 {
+            block = BytesMut::with_capacity(BLOCK);
+        }
+        let error = match tokio::time::timeout(silence, socket.read_buf(&mut block)).await {
+            Ok(Ok(0)) => closed(),
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => broken(error),
+            Err(_) => Error::new(ErrorKind::Timeout, format!("the primary was silent for {silence:?}")),
+        };
+        let _ = blocks.send(Err(error));
+        return;
+    }
+}
+
+async fn acknowledge(mut socket: OwnedWriteHalf, ack: Arc<Ack>, period: Duration) {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut command = Vec::new();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = ack.now.notified() => {}
+        }
+        let offset = ack.offset.load(Ordering::Relaxed);
+        command.clear();
+        encode::command(&mut command, ["REPLCONF", "ACK", itoa::Buffer::new().format(offset)]);
+        // A broken connection is reported by the reading side, which knows what arrived before.
+        if socket.write_all(&command).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Where batches come from.
+
+mod rdb;
+mod replica;
+mod snapshot;
+
+use std::future::Future;
+
+use crate::error::Result;
+use crate::ledger::Skipped;
+use crate::record::{Batch, Position};
+
+pub use rdb::RdbSource;
+pub use replica::{ReplicaOptions, ReplicaSource};
+
+/// A snapshot and then, for a live source, the stream of writes that follows it, as batches of commands for the target.
+pub trait Source: Send + 'static {
+    /// The next batch, or `None` once there is nothing more: the snapshot is whole and nothing follows it, or the source
+    /// was asked to stop.
+    ///
+    /// Cancel safe: a future that is dropped before it is ready has taken nothing.
+    ///
+    /// # Errors
+    /// Whatever breaks the source. Batches given before stay valid; none follows.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Batch>>> + Send;
+
+    /// Everything up to `position` is applied in the target. A replica tells its primary so.
+    ///
+    /// # Errors
+    /// If the source cannot be told; reading may go on.
+    fn acknowledge(&mut self, position: &Position) -> impl Future<Output = Result<()>> + Send;
+
+    /// What was read so far and, for a stated reason, is in no batch.
+    fn skipped(&self) -> Skipped {
+        Skipped::default()
+    }
+}
+
+/// A batch is given out once it has so many bytes: enough that a system call or a hand-over between tasks is cheap beside
+/// them, little enough to stay in the processor's cache.
+const BATCH: usize = 128 << 10;

@@ -1,0 +1,71 @@
+//! Turns what a source says into commands that the target's version understands.
+//!
+//! [`SnapshotTranslator`] takes the events of an RDB parser, [`StreamTranslator`] the commands of a replication stream; both
+//! append to a [`BatchBuilder`](crate::record::BatchBuilder).
+
+mod big_value;
+mod snapshot;
+mod stream;
+mod target;
+
+pub use snapshot::SnapshotTranslator;
+pub use stream::{StreamTranslator, Translated};
+pub use target::{Family, Target};
+
+/// What to do with a key of the snapshot that the target has already.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnConflict {
+    /// Stop: nobody else should write there.
+    #[default]
+    Fail,
+    /// Put the source's key in its place.
+    Replace,
+    /// Leave the target's key alone, and count it.
+    Skip,
+}
+
+/// How snapshot and stream are translated.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TranslateOptions {
+    /// What to do with keys that are there. Default: [`OnConflict::Fail`].
+    pub on_conflict: OnConflict,
+    /// Take only this database of the source. Default: all.
+    pub source_db: Option<u32>,
+    /// Put that database's keys into this one; needs [`source_db`](Self::source_db). Default: the same number.
+    pub target_db: Option<u32>,
+}
+
+impl TranslateOptions {
+    /// Sets [`on_conflict`](Self::on_conflict).
+    #[must_use]
+    pub fn on_conflict(mut self, policy: OnConflict) -> Self {
+        self.on_conflict = policy;
+        self
+    }
+
+    /// Takes only database `source` and puts its keys into database `target`.
+    #[must_use]
+    pub fn database(mut self, source: u32, target: u32) -> Self {
+        (self.source_db, self.target_db) = (Some(source), Some(target));
+        self
+    }
+
+    /// Where keys of the source's database `db` go; `None` if they are not wanted.
+    fn map_db(&self, db: u32) -> Option<u32> {
+        match self.source_db {
+            None => Some(db),
+            Some(only) if only == db => Some(self.target_db.unwrap_or(db)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Values up to so many bytes of RDB go as one `RESTORE`: a fraction of the work of element commands on both sides. Bigger ones
+/// are built piece by piece, so that neither side holds one in memory twice nor blocks for long.
+pub(crate) const WHOLE_VALUE: usize = 8 << 20;
+/// Bytes of one command that adds elements to a value that is built piece by piece.
+pub(crate) const PIECE: usize = 64 << 10;
+/// Elements of such a command: servers handle each element in their one thread.
+pub(crate) const PIECE_ELEMENTS: usize = 1024;

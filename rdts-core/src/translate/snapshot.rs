@@ -1,0 +1,334 @@
+//! Keys of a snapshot → commands that put them in place.
+
+use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rdts_rdb::{Dialect, Event, Function, KeyHeader, ValueKind, ValueMode, ValueType, dump};
+use rdts_resp::encode;
+
+use super::big_value::BigValue;
+use super::{OnConflict, Target, TranslateOptions, WHOLE_VALUE};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Skipped;
+use crate::record::{BatchBuilder, Expect, Kind, Mark};
+
+/// Translates the events of an RDB parser into commands for one target.
+///
+/// After each [`Event::Key`] the caller hands the [`ValueMode`] that [`event`](Self::event) returned to the parser.
+///
+/// Which command a value becomes:
+///
+/// | value | command |
+/// |---|---|
+/// | string | `SET` (with `PXAT` from 6.2 on): cheaper than `RESTORE` for both sides |
+/// | anything that the target's `RESTORE` reads, up to 8 MiB | `RESTORE` of the bytes as they are in the RDB |
+/// | string, list, set, zset or hash that is bigger, or encoded in a way that the target does not know | built under a temporary key by `APPEND`, `RPUSH`, `SADD`, `ZADD`, `HSET`, then renamed into place |
+///
+/// Streams and module values that the target's `RESTORE` does not read are refused, with the key.
+#[derive(Debug)]
+pub struct SnapshotTranslator {
+    target: Target,
+    options: TranslateOptions,
+    dialect: Dialect,
+    source_db: u32,
+    key: CurrentKey,
+    big: Option<BigValue>,
+    skipped: Skipped,
+}
+
+/// What is needed of a key until its value is complete.
+#[derive(Debug, Default)]
+pub(super) struct CurrentKey {
+    pub name: Vec<u8>,
+    pub db: u32,
+    pub value_type: Option<ValueType>,
+    pub expire_at_ms: Option<i64>,
+    idle_seconds: Option<u64>,
+    lfu_frequency: Option<u8>,
+    wanted: bool,
+}
+
+impl CurrentKey {
+    /// The key as `redis-cli` prints it, bounded, for a message.
+    pub fn shown(&self) -> String {
+        let shown = &self.name[..self.name.len().min(128)];
+        format!("key \"{}\" of db {}", shown.escape_ascii(), self.db)
+    }
+}
+
+impl SnapshotTranslator {
+    /// A translator for commands that `target` understands.
+    pub fn new(target: Target, options: TranslateOptions) -> Self {
+        Self {
+            target,
+            options,
+            dialect: Dialect::default(),
+            source_db: 0,
+            key: CurrentKey::default(),
+            big: None,
+            skipped: Skipped::default(),
+        }
+    }
+
+    /// What was read so far and is not sent.
+    pub fn skipped(&self) -> Skipped {
+        self.skipped
+    }
+
+    /// Takes one event; `offset` is where the source is after it. The result is how the parser is to give the value, after a key.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) for what the target cannot hold, naming the key.
+    pub fn event(&mut self, event: &Event<'_>, offset: u64, out: &mut BatchBuilder) -> Result<Option<ValueMode>> {
+        match event {
+            Event::Key(header) => return self.key(header).map(Some),
+            Event::String(chunk) if self.big.is_none() && chunk.is_whole() => self.set(chunk.data, offset, out),
+            Event::Raw(value) => self.restore(value, offset, out)?,
+            Event::Header(version) => self.dialect = version.dialect,
+            Event::SelectDb(db) => {
+                let error = || Error::new(ErrorKind::Snapshot, format!("no server has a database {db}"));
+                self.source_db = u32::try_from(*db).map_err(|_| error())?;
+            }
+            Event::Function(function) => self.function(function, offset, out),
+            Event::Aux { name: b"lua", value } => {
+                encode::command(out.arena(), [b"SCRIPT".as_slice(), b"LOAD", value]);
+                out.commit(Mark::new(0, Kind::Code), None, offset);
+            }
+            Event::ModuleAux { module, .. } => {
+                tracing::warn!(%module, "a module's data that belongs to no key is left out: no command can restore it");
+                self.skipped.module_aux += 1;
+            }
+            Event::SubkeyExpire { .. } => {
+                return Err(self.unsupported("expiry times of single members (KeyDB) cannot be set there"));
+            }
+            Event::ValueEnd => {
+                if let Some(big) = self.big.take() {
+                    big.finish(&self.key, offset, out);
+                }
+            }
+            Event::Aux { .. }
+            | Event::ResizeDb { .. }
+            | Event::SlotInfo { .. }
+            | Event::SlotImport(_)
+            | Event::HashTemplate { .. }
+            | Event::End { .. } => {}
+            element => self.element(element, offset, out)?,
+        }
+        Ok(None)
+    }
+
+    fn key(&mut self, header: &KeyHeader<'_>) -> Result<ValueMode> {
+        let key = &mut self.key;
+        key.name.clear();
+        key.name.extend_from_slice(header.key);
+        key.value_type = Some(header.value_type);
+        key.expire_at_ms = header.expire_at_ms;
+        key.idle_seconds = header.idle_seconds;
+        key.lfu_frequency = header.lfu_frequency;
+        match self.options.map_db(self.source_db) {
+            Some(db) => key.db = db,
+            None => return Ok(ValueMode::Skip),
+        }
+        if header.expire_at_ms.is_some_and(|time| time <= 0) {
+            self.skipped.expired += 1;
+            return Ok(ValueMode::Skip);
+        }
+        if header.extras.is_some_and(|extras| !extras.key_meta.is_empty()) {
+            return Err(self.unsupported("metadata that modules attach to a key (Redis 8.6) is not supported yet"));
+        }
+        let value_type = header.value_type;
+        let kind = value_type.kind();
+        // The access time or counter of a string survives only in a RESTORE.
+        let access = self.target.restore_options() && (self.key.idle_seconds.is_some() || self.key.lfu_frequency.is_some());
+        let in_pieces = matches!(kind, ValueKind::String | ValueKind::List | ValueKind::Set | ValueKind::ZSet | ValueKind::Hash);
+        if kind == ValueKind::String && !access {
+            return Ok(ValueMode::Decode);
+        }
+        match (self.target.restores(value_type, self.dialect), in_pieces) {
+            (true, true) => Ok(ValueMode::RawOrDecode { limit: WHOLE_VALUE }),
+            // No command rebuilds these exactly: they go whole, up to what one argument of a command may have.
+            (true, false) => Ok(ValueMode::RawOrDecode { limit: MAX_ARGUMENT }),
+            (false, true) => Ok(ValueMode::Decode),
+            (false, false) => {
+                let target = self.target;
+                Err(self.unsupported(&format!("a {value_type} cannot be restored into {target}")))
+            }
+        }
+    }
+
+    fn unsupported(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Unsupported, what).at(self.key.shown())
+    }
+
+    /// `SET key value [PXAT time] [NX]`
+    fn set(&mut self, value: &[u8], offset: u64, out: &mut BatchBuilder) {
+        let key = &self.key;
+        let expiry = key.expire_at_ms.map(|time| Expiry::of(time, self.target.set_pxat()));
+        let nx = self.options.on_conflict != OnConflict::Replace;
+        let arena = out.arena();
+        encode::array_header(arena, 3 + 2 * usize::from(expiry.is_some()) + usize::from(nx));
+        encode::bulk(arena, b"SET");
+        let at = bulk_at(arena, &key.name);
+        encode::bulk(arena, value);
+        if let Some(expiry) = &expiry {
+            encode::bulk(arena, if expiry.absolute { b"PXAT" } else { b"PX" });
+            encode::bulk_int(arena, expiry.time);
+        }
+        if nx {
+            encode::bulk(arena, b"NX");
+        }
+        out.commit(self.mark(), Some(at), offset);
+        self.exact_expiry(expiry, offset, out);
+    }
+
+    /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s | FREQ n]`
+    fn restore(&mut self, value: &[u8], offset: u64, out: &mut BatchBuilder) -> Result<()> {
+        let Some(value_type) = self.key.value_type else {
+            return Err(Error::protocol("a value came before its key"));
+        };
+        let key = &self.key;
+        let expiry = key.expire_at_ms.map(|time| Expiry::of(time, self.target.restore_options()));
+        let replace = self.options.on_conflict == OnConflict::Replace;
+        if replace && !self.target.restore_replace() {
+            let arena = out.arena();
+            encode::array_header(arena, 2);
+            encode::bulk(arena, b"DEL");
+            let at = bulk_at(arena, &key.name);
+            out.commit(Mark::new(key.db, Kind::Snapshot), Some(at), offset);
+        }
+        let replace = replace && self.target.restore_replace();
+        let absolute = expiry.as_ref().is_some_and(|expiry| expiry.absolute);
+        let options = self.target.restore_options();
+        let idle = key.idle_seconds.filter(|_| options);
+        let frequency = key.lfu_frequency.filter(|_| options && idle.is_none());
+        let arena = out.arena();
+        let words = 4 + usize::from(replace) + usize::from(absolute) + 2 * usize::from(idle.is_some() || frequency.is_some());
+        encode::array_header(arena, words);
+        encode::bulk(arena, b"RESTORE");
+        let at = bulk_at(arena, &key.name);
+        encode::bulk_int(arena, expiry.as_ref().map_or(0, |expiry| expiry.time));
+        encode::bulk_header(arena, dump::payload_len(value.len()));
+        dump::append(arena, value_type, value, self.target.rdb_version());
+        arena.extend_from_slice(b"\r\n");
+        if replace {
+            encode::bulk(arena, b"REPLACE");
+        }
+        if absolute {
+            encode::bulk(arena, b"ABSTTL");
+        }
+        if let Some(seconds) = idle {
+            encode::bulk(arena, b"IDLETIME");
+            encode::bulk_uint(arena, seconds);
+        } else if let Some(frequency) = frequency {
+            encode::bulk(arena, b"FREQ");
+            encode::bulk_uint(arena, frequency.into());
+        }
+        out.commit(self.mark(), Some(at), offset);
+        self.exact_expiry(expiry, offset, out);
+        Ok(())
+    }
+
+    /// How the reply to the command that puts the current key in place is judged.
+    fn mark(&self) -> Mark {
+        let expect = match self.options.on_conflict {
+            OnConflict::Replace => Expect::Success,
+            OnConflict::Fail => Expect::Created,
+            OnConflict::Skip => Expect::CreatedOrKept,
+        };
+        Mark::new(self.key.db, Kind::Snapshot).expect(expect).keys(1)
+    }
+
+    /// A relative expiry is late by the time that the command waits in queues: where the target knows no absolute one, a second
+    /// command sets it right. Not where that could meet a key of the target's own.
+    fn exact_expiry(&self, expiry: Option<Expiry>, offset: u64, out: &mut BatchBuilder) {
+        let (Some(Expiry { absolute: false, .. }), Some(time)) = (expiry, self.key.expire_at_ms) else { return };
+        if self.options.on_conflict != OnConflict::Skip {
+            expire_at(&self.key.name, self.key.db, time, offset, out);
+        }
+    }
+
+    fn element(&mut self, event: &Event<'_>, offset: u64, out: &mut BatchBuilder) -> Result<()> {
+        if self.big.is_none() {
+            let Some(value_type) = self.key.value_type else {
+                return Err(Error::protocol("an element came before its key"));
+            };
+            self.big = Some(BigValue::start(&self.key, value_type.kind(), self.target, self.options.on_conflict, offset, out));
+        }
+        match &mut self.big {
+            Some(big) => big.add(event, &self.key, offset, out),
+            None => Ok(()),
+        }
+    }
+
+    /// `FUNCTION LOAD [REPLACE] code`
+    fn function(&mut self, function: &Function<'_>, offset: u64, out: &mut BatchBuilder) {
+        if !self.target.functions() {
+            tracing::warn!(target = %self.target, "a function library is left out: the target has no functions");
+            self.skipped.functions += 1;
+            return;
+        }
+        let arena = out.arena();
+        let replace = self.options.on_conflict == OnConflict::Replace;
+        encode::array_header(arena, 3 + usize::from(replace));
+        encode::bulk(arena, b"FUNCTION");
+        encode::bulk(arena, b"LOAD");
+        if replace {
+            encode::bulk(arena, b"REPLACE");
+        }
+        match function {
+            Function::Library { code } => encode::bulk(arena, code),
+            Function::PreGa { name, engine, code, .. } => {
+                let engine = engine.to_ascii_lowercase();
+                encode::bulk(arena, &[b"#!", &engine[..], b" name=", name, b"\n", code].concat());
+            }
+            _ => {
+                self.skipped.functions += 1;
+                out.discard();
+                return;
+            }
+        }
+        let expect = match self.options.on_conflict {
+            OnConflict::Skip => Expect::CreatedOrKept,
+            _ => Expect::Success,
+        };
+        out.commit(Mark::new(0, Kind::Code).expect(expect), None, offset);
+    }
+}
+
+/// The biggest argument that servers take by default (`proto-max-bulk-len`), less what a payload adds to a value.
+const MAX_ARGUMENT: usize = (512 << 20) - 64;
+
+struct Expiry {
+    time: i64,
+    absolute: bool,
+}
+
+impl Expiry {
+    fn of(time: i64, absolute: bool) -> Self {
+        if absolute {
+            return Self { time, absolute };
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
+        // 0 would mean "never"; what has expired goes with the shortest time there is.
+        Self { time: time.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)).max(1), absolute }
+    }
+}
+
+/// Appends a bulk string and tells where its bytes are.
+pub(super) fn bulk_at(arena: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
+    encode::bulk_header(arena, bytes.len());
+    let start = arena.len();
+    arena.extend_from_slice(bytes);
+    arena.extend_from_slice(b"\r\n");
+    start..start + bytes.len()
+}
+
+/// `PEXPIREAT key time`, which every server since 2.6 knows.
+pub(super) fn expire_at(key: &[u8], db: u32, time: i64, offset: u64, out: &mut BatchBuilder) {
+    let arena = out.arena();
+    encode::array_header(arena, 3);
+    encode::bulk(arena, b"PEXPIREAT");
+    let at = bulk_at(arena, key);
+    encode::bulk_int(arena, time);
+    out.commit(Mark::new(db, Kind::Snapshot), Some(at), offset);
+}
