@@ -1,0 +1,165 @@
+//! Whether a reply means that its command did what was meant.
+
+use std::borrow::Cow;
+
+use rdts_core::error::{Error, ErrorKind, Result};
+use rdts_core::ledger::Counts;
+use rdts_core::record::{Command, Expect, Kind};
+use rdts_resp::ReplyRef;
+
+/// What matters of a reply, whoever gave it.
+#[derive(Debug)]
+pub(crate) enum Answer<'a> {
+    /// An error, without the leading `-`.
+    Error(Cow<'a, [u8]>),
+    /// A null or `:0`: for commands that create a key, it was there.
+    Nothing,
+    /// Anything else.
+    Something,
+}
+
+impl<'a> From<&ReplyRef<'a>> for Answer<'a> {
+    fn from(reply: &ReplyRef<'a>) -> Self {
+        match reply {
+            ReplyRef::Error(error) => Self::Error(Cow::Borrowed(error)),
+            ReplyRef::Null | ReplyRef::Integer(0) => Self::Nothing,
+            _ => Self::Something,
+        }
+    }
+}
+
+/// Judges the replies to the commands of one batch, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    counts: Counts,
+    /// Inside a transaction: for each queued command, whether it is a script.
+    transaction: Option<Vec<bool>>,
+}
+
+/// The first words of errors that say that a script was not run, or could not write. Any other error is the script's own, which
+/// the source saw as well.
+const NOT_THE_SCRIPT: [&str; 14] = [
+    "NOSCRIPT", "OOM", "READONLY", "NOPERM", "NOAUTH", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "MOVED",
+    "ASK", "CROSSSLOT", "NOREPLICAS",
+];
+
+impl Judge {
+    /// What was counted.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The reply of a server to a `SELECT` that the sink put in.
+    pub(crate) fn select(&mut self, db: u32, reply: &ReplyRef<'_>) -> Result<()> {
+        if let Some(queued) = &mut self.transaction {
+            queued.push(false);
+        }
+        match reply.as_error() {
+            None => Ok(()),
+            Some(error) => {
+                let text = format!("SELECT {db} was answered with '{}'", shown(error));
+                Err(Error::new(ErrorKind::Rejected, text))
+            }
+        }
+    }
+
+    /// The reply of a server to `command`.
+    pub(crate) fn reply(&mut self, command: &Command<'_>, reply: &ReplyRef<'_>) -> Result<()> {
+        match command.kind() {
+            Kind::Multi => self.transaction = Some(Vec::new()),
+            Kind::Exec => {
+                self.count(command);
+                return self.exec(command, reply);
+            }
+            kind => {
+                if let Some(queued) = &mut self.transaction {
+                    queued.push(kind == Kind::Script);
+                    self.count(command);
+                    return reply.as_error().map_or(Ok(()), |error| Err(rejected(command, error)));
+                }
+            }
+        }
+        self.answer(command, &Answer::from(reply))
+    }
+
+    /// The answer to a command that is executed at once.
+    pub(crate) fn answer(&mut self, command: &Command<'_>, answer: &Answer<'_>) -> Result<()> {
+        let mark = command.mark();
+        match (answer, mark.expect) {
+            (Answer::Error(error), _) => self.error(command, error)?,
+            (Answer::Nothing, Expect::Created) => return Err(conflict(command)),
+            (Answer::Nothing, Expect::CreatedOrKept) => self.counts.kept += 1,
+            _ => self.counts.keys += u64::from(mark.keys),
+        }
+        self.count(command);
+        Ok(())
+    }
+
+    fn count(&mut self, command: &Command<'_>) {
+        self.counts.commands += 1;
+        self.counts.bytes += command.raw().len() as u64;
+    }
+
+    fn error(&mut self, command: &Command<'_>, error: &[u8]) -> Result<()> {
+        let mark = command.mark();
+        // Redis 2.x has no code for it: "-ERR Target key name is busy."
+        let busy = error.starts_with(b"BUSYKEY") || error.starts_with(b"ERR Target key name is busy");
+        let exists = busy || (command.kind() == Kind::Code && contains(error, b"already exists"));
+        match mark.expect {
+            Expect::CreatedOrKept if exists => self.counts.kept += 1,
+            Expect::Created if busy => return Err(conflict(command)),
+            _ if mark.may_expire && contains(error, b"no such key") => self.counts.keys += u64::from(mark.keys),
+            _ if command.kind() == Kind::Script && of_the_script(error) => self.counts.script_errors += 1,
+            _ => return Err(rejected(command, error)),
+        }
+        Ok(())
+    }
+
+    fn exec(&mut self, command: &Command<'_>, reply: &ReplyRef<'_>) -> Result<()> {
+        let queued = self.transaction.take().unwrap_or_default();
+        if let Some(error) = reply.as_error() {
+            return Err(rejected(command, error));
+        }
+        let Some(results) = reply.as_array() else {
+            return Err(rejected(command, b"nothing: the transaction was given up"));
+        };
+        for (result, script) in results.iter().zip(queued) {
+            match result.as_error() {
+                Some(error) if script && of_the_script(error) => self.counts.script_errors += 1,
+                Some(error) => return Err(rejected(command, error)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of_the_script(error: &[u8]) -> bool {
+    !NOT_THE_SCRIPT.iter().any(|code| error.starts_with(code.as_bytes())) && !error.starts_with(b"ERR unknown command")
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+fn shown(bytes: &[u8]) -> String {
+    bytes[..bytes.len().min(200)].escape_ascii().to_string()
+}
+
+/// `SET of key "k" in db 0`
+fn named(command: &Command<'_>) -> String {
+    let name = shown(command.name());
+    match command.key() {
+        Some(key) => format!("{name} of key \"{}\" in db {}", shown(key), command.db()),
+        None => format!("{name} in db {}", command.db()),
+    }
+}
+
+fn rejected(command: &Command<'_>, error: &[u8]) -> Error {
+    Error::new(ErrorKind::Rejected, format!("{} was answered with '{}'", named(command), shown(error)))
+}
+
+fn conflict(command: &Command<'_>) -> Error {
+    let text = format!("{}: the target has that key already, so somebody else writes there", named(command));
+    Error::new(ErrorKind::TargetNotEmpty, text)
+}
