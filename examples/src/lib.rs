@@ -1,1 +1,3 @@
-//! Shared parts of the example programs.
+//! What the example programs share.
+
+pub mod exit;

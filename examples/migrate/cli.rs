@@ -1,0 +1,119 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use rdts_core::translate::OnConflict;
+use rdts_core::{Endpoint, Error, ErrorKind};
+
+/// Moves the data of one Redis or Valkey deployment into another while it is being written to.
+///
+/// Without any argument, a demonstration: a small primary inside this process is migrated, live, into memory and verified.
+///
+/// Exit status: 0 success, 2 usage, 3 precheck failed (nothing was written), 4 migration failed, 5 verification found
+/// differences, 6 timeout.
+#[derive(Debug, Parser)]
+#[command(name = "migrate", version)]
+pub(crate) struct Cli {
+    /// Source: redis://[user:pass@]host[:port][/db], or an RDB file (path or file:PATH)
+    #[arg(long, value_name = "URL", requires = "to")]
+    from: Option<String>,
+    /// Target: redis://[user:pass@]host[:port][/db], or memory:
+    #[arg(long, value_name = "URL", requires = "from")]
+    to: Option<String>,
+    /// full = the snapshot only; live = the snapshot, then every write until SIGINT or SIGTERM
+    #[arg(long, value_enum, default_value_t = Mode::Live)]
+    mode: Mode,
+    /// caught-up = end once everything that the source had when the snapshot was in place is applied
+    #[arg(long, value_enum, value_name = "EVENT")]
+    until: Option<Until>,
+    /// Directory that makes a run resumable (not supported yet)
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Name of the task, for output
+    #[arg(long, value_name = "TASK")]
+    pub(crate) name: Option<String>,
+    /// What to do with keys that the target has: fail refuses a target that is not empty
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = Conflict::Fail)]
+    on_conflict: Conflict,
+    /// Compare source and target at the end (not supported yet, but for the demonstration, which always does)
+    #[arg(long)]
+    verify: bool,
+    /// Write one JSON object a line to standard output, the last with "event":"summary"
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long a server that is loading its data is waited for
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    ready_timeout: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    Full,
+    Live,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Until {
+    CaughtUp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Conflict {
+    Fail,
+    Replace,
+    Skip,
+}
+
+/// A command line that makes sense.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub from: Endpoint,
+    pub to: Endpoint,
+    /// End with the snapshot.
+    pub full: bool,
+    /// End when caught up.
+    pub until_caught_up: bool,
+    pub on_conflict: OnConflict,
+    pub ready_timeout: Duration,
+}
+
+impl Cli {
+    /// What is asked for; `None` is the demonstration.
+    pub(crate) fn job(&self) -> Result<Option<Job>, Error> {
+        let unsupported = |text: &str| Err(Error::new(ErrorKind::Unsupported, text));
+        if self.state.is_some() {
+            return unsupported("--state (resuming after a crash) is not supported yet");
+        }
+        let (Some(from), Some(to)) = (&self.from, &self.to) else {
+            return Ok(None);
+        };
+        if self.verify {
+            return unsupported("--verify is not supported yet");
+        }
+        let from: Endpoint = from.parse().map_err(|error: Error| error.at("--from"))?;
+        let to: Endpoint = to.parse().map_err(|error: Error| error.at("--to"))?;
+        match (&from, &to) {
+            (Endpoint::Memory, _) => return Err(Error::new(ErrorKind::Config, "--from: memory: can only be a target")),
+            (_, Endpoint::File(_)) => return unsupported("--to: a file as target is not supported yet"),
+            (Endpoint::File(_) | Endpoint::Node { db: None, .. }, Endpoint::Node { db: Some(_), .. }) => {
+                return unsupported(
+                    "--to: putting all databases into one is not supported yet; name the source's database as well, as in redis://host/0",
+                );
+            }
+            _ => {}
+        }
+        let full = self.mode == Mode::Full || matches!(from, Endpoint::File(_));
+        if self.mode == Mode::Full && self.until.is_some() {
+            return Err(Error::new(ErrorKind::Config, "--until needs --mode live: a full copy ends by itself"));
+        }
+        let on_conflict = match self.on_conflict {
+            Conflict::Fail => OnConflict::Fail,
+            Conflict::Replace => OnConflict::Replace,
+            Conflict::Skip => OnConflict::Skip,
+        };
+        let ready_timeout = Duration::from_secs(self.ready_timeout);
+        Ok(Some(Job { from, to, full, until_caught_up: self.until.is_some(), on_conflict, ready_timeout }))
+    }
+}

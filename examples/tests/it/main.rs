@@ -1,0 +1,9 @@
+//! The example programs, run as people run them, between real servers.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod bad_input;
+mod conflicts;
+mod contract;
+mod live;
+mod support;
