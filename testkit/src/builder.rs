@@ -60,12 +60,7 @@ impl Builder {
     /// When the server has no such module.
     pub fn module(self, file: &str) -> Self {
         let path = self.executable.with_file_name("modules").join(file);
-        assert!(
-            path.is_file(),
-            "the server {} has no module {}",
-            self.name,
-            path.display()
-        );
+        assert!(path.is_file(), "the server {} has no module {}", self.name, path.display());
         let value = quoted(&path.to_string_lossy());
         self.arg("loadmodule", &value)
     }
@@ -95,12 +90,8 @@ impl Builder {
     /// The whole `redis.conf`; what the caller asked for comes last and wins.
     pub(crate) fn config(&self, port: u16, dir: &Path) -> String {
         let dir = quoted(&dir.to_string_lossy());
-        let mut lines = vec![
-            format!("port {port}"),
-            "bind 127.0.0.1".to_owned(),
-            format!("dir {dir}"),
-            "save \"\"".to_owned(),
-        ];
+        let mut lines =
+            vec![format!("port {port}"), "bind 127.0.0.1".to_owned(), format!("dir {dir}"), "save \"\"".to_owned()];
         if self.version.has_redis(3, 0) {
             // A replica must not wait 5 s for others to join.
             lines.push("repl-diskless-sync-delay 0".to_owned());
@@ -108,11 +99,7 @@ impl Builder {
         if self.version.has_redis(7, 0) {
             lines.push("enable-debug-command yes".to_owned());
         }
-        lines.extend(
-            self.directives
-                .iter()
-                .map(|(name, value)| format!("{name} {value}")),
-        );
+        lines.extend(self.directives.iter().map(|(name, value)| format!("{name} {value}")));
         lines.join("\n") + "\n"
     }
 }

@@ -17,13 +17,21 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod builder;
+mod compare;
+mod fill;
+mod load;
 mod process;
 mod program;
+mod rng;
 mod server;
 mod version;
 mod wait;
+mod wire;
 
 pub use builder::Builder;
+pub use compare::{CompareOptions, Difference, DifferenceKind, assert_same, compare, compare_with, digest};
+pub use fill::{FillOptions, FillReport, fill};
+pub use load::{Load, LoadOptions, LoadReport};
 pub use process::{Signal, free_port};
 pub use program::{ChildProgram, Cost, Finished};
 pub use server::Server;

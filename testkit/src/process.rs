@@ -39,10 +39,7 @@ impl Signal {
             .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()])
             .stderr(Stdio::null())
             .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "could not send SIG{name} to process {pid}"
-        );
+        assert!(status.is_ok_and(|status| status.success()), "could not send SIG{name} to process {pid}");
     }
 }
 
@@ -50,10 +47,7 @@ impl Signal {
 #[must_use]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port can be had");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// Starts `program` so that the kernel kills it when this process dies, however it dies.
@@ -71,19 +65,12 @@ pub(crate) fn spawn(mut program: Command) -> io::Result<Child> {
                 let _ = reply.send(command.spawn());
             }
         };
-        std::thread::Builder::new()
-            .name("spawner".into())
-            .spawn(serve)
-            .expect("a thread can be started");
+        std::thread::Builder::new().name("spawner".into()).spawn(serve).expect("a thread can be started");
         Mutex::new(requests)
     });
     program.stdin(Stdio::null());
     let (reply, answer) = mpsc::channel();
-    SPAWNER
-        .lock()
-        .unwrap()
-        .send((program, reply))
-        .expect("the spawner thread never ends");
+    SPAWNER.lock().unwrap().send((program, reply)).expect("the spawner thread never ends");
     answer.recv().expect("the spawner thread never ends")
 }
 
@@ -91,9 +78,7 @@ pub(crate) fn spawn(mut program: Command) -> io::Result<Child> {
 pub(crate) fn tied_command(executable: &std::path::Path) -> Command {
     static SETPRIV: LazyLock<bool> = LazyLock::new(|| {
         let mut probe = Command::new("setpriv");
-        probe
-            .args(["--pdeathsig", "KILL", "true"])
-            .stderr(Stdio::null());
+        probe.args(["--pdeathsig", "KILL", "true"]).stderr(Stdio::null());
         probe.status().is_ok_and(|status| status.success())
     });
     if *SETPRIV {
@@ -106,13 +91,8 @@ pub(crate) fn tied_command(executable: &std::path::Path) -> Command {
 }
 
 /// Waits for the end of `child`; `None` when it has not ended within `deadline`.
-pub(crate) fn wait_for_exit(
-    child: &mut Child,
-    deadline: Duration,
-) -> Option<std::process::ExitStatus> {
-    poll(deadline, || {
-        child.try_wait().expect("a child can be waited for")
-    })
+pub(crate) fn wait_for_exit(child: &mut Child, deadline: Duration) -> Option<std::process::ExitStatus> {
+    poll(deadline, || child.try_wait().expect("a child can be waited for"))
 }
 
 /// What `/proc/PID/stat` says of a process.
@@ -136,11 +116,7 @@ pub(crate) fn stat(pid: u32) -> Option<Stat> {
         let ticks = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
         Some((ticks(user)? + ticks(user + 1)?) / TICKS_PER_SECOND)
     };
-    Some(Stat {
-        state: *fields.first()?.as_bytes().first()?,
-        own_cpu: seconds(14)?,
-        children_cpu: seconds(16)?,
-    })
+    Some(Stat { state: *fields.first()?.as_bytes().first()?, own_cpu: seconds(14)?, children_cpu: seconds(16)? })
 }
 
 /// The largest resident set that the running process `pid` has had so far, in bytes.

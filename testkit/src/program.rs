@@ -68,30 +68,17 @@ impl ChildProgram {
     /// When it cannot be started.
     #[track_caller]
     pub fn start<A: AsRef<OsStr>>(path: &Path, args: &[A]) -> Self {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut command = process::tied_command(path);
-        command
-            .args(args.iter().map(AsRef::as_ref))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(args.iter().map(AsRef::as_ref)).stdout(Stdio::piped()).stderr(Stdio::piped());
         let start = Instant::now();
-        let mut child = process::spawn(command)
-            .unwrap_or_else(|error| panic!("cannot start {}: {error}", path.display()));
+        let mut child =
+            process::spawn(command).unwrap_or_else(|error| panic!("cannot start {}: {error}", path.display()));
         let stdout = Output::of(child.stdout.take().expect("stdout was piped"));
         let stderr = Output::of(child.stderr.take().expect("stderr was piped"));
         let pid = child.id();
         let sampler = Some(std::thread::spawn(move || sample(pid, start)));
-        Self {
-            name,
-            child,
-            stdout,
-            stderr,
-            sampler,
-        }
+        Self { name, child, stdout, stderr, sampler }
     }
 
     /// The process's id.
@@ -159,26 +146,15 @@ impl ChildProgram {
     /// When it has not ended within `deadline`; it is killed then.
     #[track_caller]
     pub fn wait(mut self, deadline: Duration) -> Finished {
-        let sampler = self
-            .sampler
-            .take()
-            .expect("wait takes the program, so nobody waited before");
+        let sampler = self.sampler.take().expect("wait takes the program, so nobody waited before");
         // The sampler reads the costs of a process that has ended and was not waited for: wait only once it has.
         if crate::wait::poll(deadline, || sampler.is_finished().then_some(())).is_none() {
             let (out, err) = (self.stdout.text(), self.stderr.text());
-            panic!(
-                "{} did not end within {deadline:?}\n--- stdout:\n{out}\n--- stderr:\n{err}",
-                self.name
-            );
+            panic!("{} did not end within {deadline:?}\n--- stdout:\n{out}\n--- stderr:\n{err}", self.name);
         }
         let cost = sampler.join().expect("the sampler does not panic");
         let status = self.child.wait().expect("a child can be waited for");
-        Finished {
-            code: status.code(),
-            stdout: self.stdout.finish(),
-            stderr: self.stderr.finish(),
-            cost,
-        }
+        Finished { code: status.code(), stdout: self.stdout.finish(), stderr: self.stderr.finish(), cost }
     }
 }
 
@@ -194,31 +170,20 @@ impl Drop for ChildProgram {
 #[track_caller]
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a process knows its executable");
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("cargo keeps tests in PROFILE/deps");
+    let profile = test.parent().and_then(Path::parent).expect("cargo keeps tests in PROFILE/deps");
     let path = profile.join("examples").join(name);
     assert!(
         path.is_file(),
         "the example {name} is not at {}: build it with `cargo build {}--example {name}`",
         path.display(),
-        if profile.ends_with("release") {
-            "--release "
-        } else {
-            ""
-        },
+        if profile.ends_with("release") { "--release " } else { "" },
     );
     path
 }
 
 /// Watches a process until it has ended (and is not waited for yet).
 fn sample(pid: u32, start: Instant) -> Cost {
-    let mut cost = Cost {
-        wall: Duration::ZERO,
-        cpu_seconds: 0.0,
-        peak_memory: 0,
-    };
+    let mut cost = Cost { wall: Duration::ZERO, cpu_seconds: 0.0, peak_memory: 0 };
     while let Some(stat) = process::stat(pid) {
         cost.cpu_seconds = stat.own_cpu + stat.children_cpu;
         if stat.state == b'Z' {
@@ -261,10 +226,7 @@ impl Output {
                 }
             }
         });
-        Self {
-            shared,
-            reader: Some(reader),
-        }
+        Self { shared, reader: Some(reader) }
     }
 
     fn received(&self) -> MutexGuard<'_, Received> {
@@ -283,29 +245,19 @@ impl Output {
         self.text()
     }
 
-    fn wait_for_line(
-        &self,
-        deadline: Duration,
-        mut wanted: impl FnMut(&str) -> bool,
-    ) -> Option<String> {
+    fn wait_for_line(&self, deadline: Duration, mut wanted: impl FnMut(&str) -> bool) -> Option<String> {
         let end = Instant::now() + deadline;
         let mut seen = 0;
         let mut received = self.received();
         loop {
-            while let Some(length) = received.bytes[seen..]
-                .iter()
-                .position(|byte| *byte == b'\n')
-            {
-                let line =
-                    String::from_utf8_lossy(&received.bytes[seen..seen + length]).into_owned();
+            while let Some(length) = received.bytes[seen..].iter().position(|byte| *byte == b'\n') {
+                let line = String::from_utf8_lossy(&received.bytes[seen..seen + length]).into_owned();
                 seen += length + 1;
                 if wanted(&line) {
                     return Some(line);
                 }
             }
-            let left = end
-                .checked_duration_since(Instant::now())
-                .filter(|_| !received.ended)?;
+            let left = end.checked_duration_since(Instant::now()).filter(|_| !received.ended)?;
             (received, _) = self.shared.1.wait_timeout(received, left).unwrap();
         }
     }

@@ -61,48 +61,29 @@ impl Server {
             let copied = fs::copy(rdb, dir.path().join("dump.rdb"));
             copied.unwrap_or_else(|error| panic!("cannot copy {}: {error}", rdb.display()));
         }
-        let mut server = Self {
-            settings,
-            dir,
-            port: 0,
-            child: Mutex::new(None),
-        };
+        let mut server = Self { settings, dir, port: 0, child: Mutex::new(None) };
         for _ in 0..PORT_TRIES {
             server.port = process::free_port();
             if server.run() {
                 return server;
             }
         }
-        panic!(
-            "{PORT_TRIES} ports that were free were taken before {} could have one",
-            server.settings.name
-        );
+        panic!("{PORT_TRIES} ports that were free were taken before {} could have one", server.settings.name);
     }
 
     /// Starts the process and waits until it answers. `false` when the port was taken.
     #[track_caller]
     fn run(&self) -> bool {
         let config = self.dir.path().join("redis.conf");
-        fs::write(&config, self.settings.config(self.port, self.dir.path()))
-            .expect("the temporary folder is writable");
+        fs::write(&config, self.settings.config(self.port, self.dir.path())).expect("the temporary folder is writable");
         let log = File::create(self.log_path()).expect("the temporary folder is writable");
         let mut command = process::tied_command(&self.settings.executable);
         command.arg(&config).current_dir(self.dir.path());
-        command
-            .stdout(log.try_clone().expect("a file can be shared"))
-            .stderr(log);
-        let mut child = process::spawn(command).unwrap_or_else(|error| {
-            panic!(
-                "cannot start {}: {error}",
-                self.settings.executable.display()
-            )
-        });
+        command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        let mut child = process::spawn(command)
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", self.settings.executable.display()));
         let ready = poll(START, || {
-            if child
-                .try_wait()
-                .expect("a child can be waited for")
-                .is_some()
-            {
+            if child.try_wait().expect("a child can be waited for").is_some() {
                 return Some(false);
             }
             // Its own log says that the port is its own; on a port of somebody else's PING would be answered as well.
@@ -120,17 +101,8 @@ impl Server {
                 // It has either ended by itself or is of no use.
                 let _ = child.kill();
                 let _ = child.wait();
-                let what = if failed.is_some() {
-                    "ended at once"
-                } else {
-                    "did not answer PING"
-                };
-                panic!(
-                    "{} on port {} {what}; its log ends:\n{}",
-                    self.settings.name,
-                    self.port,
-                    self.log_tail()
-                );
+                let what = if failed.is_some() { "ended at once" } else { "did not answer PING" };
+                panic!("{} on port {} {what}; its log ends:\n{}", self.settings.name, self.port, self.log_tail());
             }
         }
     }
@@ -173,9 +145,7 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         let escape = |byte: u8| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                char::from(byte).to_string()
-            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
             _ => format!("%{byte:02X}"),
         };
         let user = self.settings.password.as_ref().map(|password| {
@@ -228,8 +198,7 @@ impl Server {
     #[track_caller]
     fn stat(&self) -> process::Stat {
         let pid = self.pid();
-        process::stat(pid)
-            .unwrap_or_else(|| panic!("no /proc/{pid}/stat of {}", self.settings.name))
+        process::stat(pid).unwrap_or_else(|| panic!("no /proc/{pid}/stat of {}", self.settings.name))
     }
 
     /// A connection of the `redis` crate: RESP2, authenticated, an answer is awaited for at most 60 s.
@@ -239,8 +208,7 @@ impl Server {
     #[track_caller]
     #[must_use]
     pub fn connection(&self) -> Connection {
-        self.try_connection()
-            .unwrap_or_else(|error| self.fail("no connection", &error))
+        self.try_connection().unwrap_or_else(|error| self.fail("no connection", &error))
     }
 
     fn try_connection(&self) -> RedisResult<Connection> {
@@ -248,9 +216,7 @@ impl Server {
         if let Some(password) = &self.settings.password {
             settings = settings.set_password(password);
         }
-        let info = ("127.0.0.1", self.port)
-            .into_connection_info()?
-            .set_redis_settings(settings);
+        let info = ("127.0.0.1", self.port).into_connection_info()?.set_redis_settings(settings);
         let connection = Client::open(info)?.get_connection_with_timeout(ANSWER)?;
         connection.set_read_timeout(Some(ANSWER))?;
         Ok(connection)
@@ -264,10 +230,7 @@ impl Server {
     #[track_caller]
     pub fn cmd<A: AsRef<[u8]>>(&self, args: &[A]) -> Value {
         self.try_cmd(args).unwrap_or_else(|error| {
-            let shown: Vec<_> = args
-                .iter()
-                .map(|arg| String::from_utf8_lossy(arg.as_ref()))
-                .collect();
+            let shown: Vec<_> = args.iter().map(|arg| String::from_utf8_lossy(arg.as_ref())).collect();
             self.fail(&shown.join(" "), &error)
         })
     }
@@ -286,24 +249,16 @@ impl Server {
 
     #[track_caller]
     fn fail(&self, what: &str, error: &redis::RedisError) -> ! {
-        panic!(
-            "{} on port {}: {what}: {error}; its log ends:\n{}",
-            self.settings.name,
-            self.port,
-            self.log_tail()
-        )
+        panic!("{} on port {}: {what}: {error}; its log ends:\n{}", self.settings.name, self.port, self.log_tail())
     }
 
     /// A section of `INFO` (`replication`, `memory`, …; `all` for everything) as field → value.
     #[track_caller]
     #[must_use]
     pub fn info(&self, section: &str) -> BTreeMap<String, String> {
-        let text: String =
-            redis::from_redis_value(self.cmd(&["INFO", section])).expect("INFO answers a text");
+        let text: String = redis::from_redis_value(self.cmd(&["INFO", section])).expect("INFO answers a text");
         let fields = text.lines().filter_map(|line| line.split_once(':'));
-        fields
-            .map(|(field, value)| (field.to_owned(), value.to_owned()))
-            .collect()
+        fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect()
     }
 
     /// Waits until `condition` holds of this server, and looks again every 5 ms.
@@ -311,18 +266,10 @@ impl Server {
     /// # Panics
     /// When it does not within `deadline`; the message has `what` and the end of the log.
     #[track_caller]
-    pub fn wait_until(
-        &self,
-        what: &str,
-        deadline: Duration,
-        mut condition: impl FnMut(&Self) -> bool,
-    ) {
+    pub fn wait_until(&self, what: &str, deadline: Duration, mut condition: impl FnMut(&Self) -> bool) {
         if poll(deadline, || condition(self).then_some(())).is_none() {
             let log = self.log_tail();
-            panic!(
-                "waited {deadline:?} in vain for: {what}, of {}; its log ends:\n{log}",
-                self.settings.name
-            );
+            panic!("waited {deadline:?} in vain for: {what}, of {}; its log ends:\n{log}", self.settings.name);
         }
     }
 
@@ -332,9 +279,7 @@ impl Server {
     /// When it is not within `deadline`.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str, deadline: Duration) {
-        self.wait_until(&format!("{text:?} in the log"), deadline, |server| {
-            server.log().contains(text)
-        });
+        self.wait_until(&format!("{text:?} in the log"), deadline, |server| server.log().contains(text));
     }
 
     /// The log since the last start.
@@ -362,11 +307,17 @@ impl Server {
     /// When they are not within 60 s.
     #[track_caller]
     pub fn replicate(&self, primary: &Self) {
+        self.replicate_without_waiting(primary);
+        self.wait_in_sync(primary);
+    }
+
+    /// Makes it a replica of `primary`.
+    #[track_caller]
+    pub fn replicate_without_waiting(&self, primary: &Self) {
         if let Some(password) = &primary.settings.password {
             self.cmd(&["CONFIG", "SET", "masterauth", password]);
         }
         self.cmd(&["SLAVEOF", "127.0.0.1", &primary.port.to_string()]);
-        self.wait_in_sync(primary);
     }
 
     /// Waits until this replica of `primary` has got everything that `primary` has written.
@@ -375,18 +326,13 @@ impl Server {
     /// When it has not within 60 s.
     #[track_caller]
     pub fn wait_in_sync(&self, primary: &Self) {
-        self.wait_until(
-            "the replica to be in sync",
-            Duration::from_secs(60),
-            |replica| {
-                let there = primary.info("replication");
-                let here = replica.info("replication");
-                // A replica says `master_link_status:up` as soon as the snapshot is loaded.
-                here.get("master_link_status")
-                    .is_some_and(|status| status == "up")
-                    && here.get("slave_repl_offset") == there.get("master_repl_offset")
-            },
-        );
+        self.wait_until("the replica to be in sync", Duration::from_secs(60), |replica| {
+            let there = primary.info("replication");
+            let here = replica.info("replication");
+            // A replica says `master_link_status:up` as soon as the snapshot is loaded.
+            here.get("master_link_status").is_some_and(|status| status == "up")
+                && here.get("slave_repl_offset") == there.get("master_repl_offset")
+        });
     }
 
     /// Ends a replica's replication; it keeps its data and takes writes.
@@ -426,15 +372,8 @@ impl Server {
     fn end(&self, signal: Signal) {
         self.signal(signal);
         let mut child = self.child.lock().unwrap();
-        let ended = child
-            .as_mut()
-            .and_then(|child| process::wait_for_exit(child, START));
-        assert!(
-            ended.is_some(),
-            "{} did not end; its log ends:\n{}",
-            self.settings.name,
-            self.log_tail()
-        );
+        let ended = child.as_mut().and_then(|child| process::wait_for_exit(child, START));
+        assert!(ended.is_some(), "{} did not end; its log ends:\n{}", self.settings.name, self.log_tail());
         *child = None;
     }
 
@@ -455,17 +394,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- log of {} on port {}:\n{}\n---",
-                self.settings.name,
-                self.port,
-                self.log_tail()
-            );
+            eprintln!("--- log of {} on port {}:\n{}\n---", self.settings.name, self.port, self.log_tail());
         }
-        let child = self
-            .child
-            .get_mut()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(child) = child {
             let _ = child.kill();
             let _ = child.wait();

@@ -42,17 +42,19 @@ impl Version {
         self.valkey && (self.number.0, self.number.1) >= (major, minor)
     }
 
+    /// Whether the two have the same [`digest`](crate::digest()) of the same data. All tested versions have, but that of sorted sets
+    /// changed in Redis 7.2 with the way in which scores are written.
+    #[must_use]
+    pub fn digests_like(self, other: Self) -> bool {
+        self.has_redis(7, 2) == other.has_redis(7, 2)
+    }
+
     /// Reads `Redis server v=7.0.15 sha=…` and `Valkey server v=9.1.2 sha=…`.
     fn parse(text: &str) -> Option<Self> {
-        let number = text
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("v="))?;
+        let number = text.split_whitespace().find_map(|word| word.strip_prefix("v="))?;
         let mut parts = number.split('.').map(|part| part.parse().ok());
         let mut next = || parts.next().flatten();
-        Some(Self {
-            valkey: text.starts_with("Valkey"),
-            number: (next()?, next()?, next()?),
-        })
+        Some(Self { valkey: text.starts_with("Valkey"), number: (next()?, next()?, next()?) })
     }
 }
 
@@ -67,15 +69,13 @@ impl fmt::Debug for Version {
 /// The folder that `tools/fetch-servers` fills: `$RDTS_SERVERS`, or `rdts/servers` in `$XDG_CACHE_HOME` or `~/.cache`.
 #[must_use]
 pub fn server_folder() -> PathBuf {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("RDTS_SERVERS").unwrap_or_else(|| {
         set("XDG_CACHE_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".cache")))
-            .unwrap_or_else(|| panic!("neither RDTS_SERVERS nor XDG_CACHE_HOME nor HOME is set: where are the servers?"))
+            .unwrap_or_else(|| {
+                panic!("neither RDTS_SERVERS nor XDG_CACHE_HOME nor HOME is set: where are the servers?")
+            })
             .join("rdts/servers")
     })
 }
@@ -86,23 +86,15 @@ pub(crate) fn find(name: &str) -> (PathBuf, Version) {
     let folder = server_folder();
     let executable = folder.join(name).join("redis-server");
     if !executable.is_file() {
-        panic!(
-            "the server {name} is not in {}: get it with `tools/fetch-servers {name}`",
-            folder.display()
-        );
+        panic!("the server {name} is not in {}: get it with `tools/fetch-servers {name}`", folder.display());
     }
     let known = KNOWN.lock().unwrap().get(name).copied();
     let version = known.unwrap_or_else(|| {
         let output = Command::new(&executable).arg("--version").output();
-        let output =
-            output.unwrap_or_else(|error| panic!("{} does not run: {error}", executable.display()));
+        let output = output.unwrap_or_else(|error| panic!("{} does not run: {error}", executable.display()));
         let text = String::from_utf8_lossy(&output.stdout);
-        let version = Version::parse(&text).unwrap_or_else(|| {
-            panic!(
-                "{} --version says no version: {output:?}",
-                executable.display()
-            )
-        });
+        let version = Version::parse(&text)
+            .unwrap_or_else(|| panic!("{} --version says no version: {output:?}", executable.display()));
         KNOWN.lock().unwrap().insert(name.to_owned(), version);
         version
     });
@@ -115,14 +107,11 @@ mod tests {
 
     #[test]
     fn reads_what_servers_say_of_themselves() {
-        let redis =
-            Version::parse("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64")
-                .unwrap();
+        let redis = Version::parse("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64").unwrap();
         assert_eq!(format!("{redis:?}"), "redis 7.0.15");
         assert!(redis.has_redis(6, 2) && redis.has_redis(7, 0) && !redis.has_redis(7, 2));
         assert!(!redis.is_valkey() && !redis.has_valkey(8, 0));
-        let valkey =
-            Version::parse("Valkey server v=9.1.2 sha=00000000:1 malloc=libc bits=64").unwrap();
+        let valkey = Version::parse("Valkey server v=9.1.2 sha=00000000:1 malloc=libc bits=64").unwrap();
         assert!(valkey.has_redis(7, 2) && !valkey.has_redis(7, 4));
         assert!(valkey.has_valkey(9, 0) && !valkey.has_valkey(9, 2));
         assert_eq!(Version::parse("command not found"), None);

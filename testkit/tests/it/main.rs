@@ -1,5 +1,8 @@
 //! The test kit against the servers themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod compare;
+mod fill;
+mod load;
 mod program;
 mod server;

@@ -15,34 +15,19 @@ fn output_status_and_costs_are_told() {
     let script = "a=x; while [ ${#a} -lt 1000000 ]; do a=$a$a; done; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; \
                   echo out; echo err >&2; exit 7";
     let finished = shell(script).wait(SOON);
-    assert_eq!(
-        (finished.code, &*finished.stdout, &*finished.stderr),
-        (Some(7), "out\n", "err\n")
-    );
+    assert_eq!((finished.code, &*finished.stdout, &*finished.stderr), (Some(7), "out\n", "err\n"));
     let cost = finished.cost;
-    assert!(
-        cost.peak_memory > 1_000_000 && cost.peak_memory < 100_000_000,
-        "{cost:?}"
-    );
-    assert!(
-        cost.cpu_seconds > 0.0 && cost.cpu_seconds <= cost.wall.as_secs_f64() + 0.1,
-        "{cost:?}"
-    );
+    assert!(cost.peak_memory > 1_000_000 && cost.peak_memory < 100_000_000, "{cost:?}");
+    assert!(cost.cpu_seconds > 0.0 && cost.cpu_seconds <= cost.wall.as_secs_f64() + 0.1, "{cost:?}");
 }
 
 #[test]
 fn a_signal_reaches_it_once_it_says_that_it_is_ready() {
     let program = shell("trap 'echo bye; exit 3' INT; echo ready; while :; do sleep 0.01; done");
-    assert_eq!(
-        program.wait_for_stdout(SOON, |line| line.starts_with("rea")),
-        "ready"
-    );
+    assert_eq!(program.wait_for_stdout(SOON, |line| line.starts_with("rea")), "ready");
     program.signal(Signal::Int);
     let finished = program.wait(SOON);
-    assert_eq!(
-        (finished.code, &*finished.stdout),
-        (Some(3), "ready\nbye\n")
-    );
+    assert_eq!((finished.code, &*finished.stdout), (Some(3), "ready\nbye\n"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use rdts_testkit::{Server, Signal};
 use redis::Value;
 
 /// What `tools/fetch-servers` gets when it is not told what to get.
-const DEFAULT_SET: [&str; 9] = [
+pub(crate) const DEFAULT_SET: [&str; 9] = [
     "redis-2.8",
     "redis-3.2",
     "redis-4.0",
@@ -21,54 +21,32 @@ fn every_server_starts_and_answers() {
     for name in DEFAULT_SET {
         let server = Server::start(name);
         assert_eq!(server.cmd(&["SET", "key", "value"]), Value::Okay, "{name}");
-        assert_eq!(
-            server.info("server")["process_id"],
-            server.pid().to_string(),
-            "{name}"
-        );
-        assert_eq!(
-            server.info("server")["tcp_port"],
-            server.port().to_string(),
-            "{name}"
-        );
+        assert_eq!(server.info("server")["process_id"], server.pid().to_string(), "{name}");
+        assert_eq!(server.info("server")["tcp_port"], server.port().to_string(), "{name}");
     }
 }
 
 #[test]
 fn a_password_is_asked_for_and_given() {
     for name in ["redis-2.8", "redis-7.0"] {
-        let server = Server::builder(name)
-            .arg("--requirepass", "a b\"\\c")
-            .start();
+        let server = Server::builder(name).arg("--requirepass", "a b\"\\c").start();
         assert_eq!(server.cmd(&["PING"]), Value::SimpleString("PONG".into()));
-        assert_eq!(
-            server.url(),
-            format!("redis://:a%20b%22%5Cc@{}", server.addr())
-        );
+        assert_eq!(server.url(), format!("redis://:a%20b%22%5Cc@{}", server.addr()));
         let bare = redis::Client::open(format!("redis://{}", server.addr())).unwrap();
-        let refused = redis::cmd("PING")
-            .query::<Value>(&mut bare.get_connection().unwrap())
-            .unwrap_err();
+        let refused = redis::cmd("PING").query::<Value>(&mut bare.get_connection().unwrap()).unwrap_err();
         assert_eq!(refused.code(), Some("NOAUTH"), "{refused}");
         let told = redis::Client::open(server.url()).unwrap();
-        redis::cmd("PING")
-            .exec(&mut told.get_connection().unwrap())
-            .unwrap();
+        redis::cmd("PING").exec(&mut told.get_connection().unwrap()).unwrap();
     }
 }
 
 #[test]
 fn restart_keeps_the_port_and_what_was_saved() {
-    let server = Server::builder("redis-6.2")
-        .arg("appendonly", "yes")
-        .start();
+    let server = Server::builder("redis-6.2").arg("appendonly", "yes").start();
     let (port, pid) = (server.port(), server.pid());
     server.cmd(&["SET", "key", "value"]);
     server.restart();
-    assert_eq!(
-        (server.port(), server.cmd(&["GET", "key"])),
-        (port, Value::BulkString(b"value".to_vec()))
-    );
+    assert_eq!((server.port(), server.cmd(&["GET", "key"])), (port, Value::BulkString(b"value".to_vec())));
     assert_ne!(server.pid(), pid);
     server.kill();
     assert!(server.try_cmd(&["PING"]).is_err());
@@ -105,11 +83,7 @@ fn a_replica_gets_in_sync_on_every_version() {
         primary.cmd(&["SET", "key", "value"]);
         let replica = Server::start(name);
         replica.replicate(&primary);
-        assert_eq!(
-            replica.cmd(&["GET", "key"]),
-            Value::BulkString(b"value".to_vec()),
-            "{name}"
-        );
+        assert_eq!(replica.cmd(&["GET", "key"]), Value::BulkString(b"value".to_vec()), "{name}");
         replica.promote();
         assert_eq!(replica.cmd(&["SET", "key", "other"]), Value::Okay, "{name}");
     }
@@ -124,9 +98,7 @@ fn a_server_that_is_missing_fails_the_test() {
 #[test]
 #[should_panic(expected = "Bad directive")]
 fn a_server_that_does_not_start_shows_its_log() {
-    let _ = Server::builder("redis-7.0")
-        .arg("no-such-directive", "1")
-        .start();
+    let _ = Server::builder("redis-7.0").arg("no-such-directive", "1").start();
 }
 
 #[test]
@@ -134,22 +106,12 @@ fn a_condition_that_never_holds_fails_with_its_name() {
     let server = Server::start("redis-7.0");
     let wait = || server.wait_until("the moon", Duration::from_millis(20), |_| false);
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait)).unwrap_err();
-    assert!(
-        panic
-            .downcast_ref::<String>()
-            .unwrap()
-            .contains("for: the moon, of redis-7.0")
-    );
+    assert!(panic.downcast_ref::<String>().unwrap().contains("for: the moon, of redis-7.0"));
 }
 
 #[test]
 fn a_module_that_came_with_the_server_can_be_loaded() {
-    let server = Server::builder("redis-7.2-stack")
-        .module("rejson.so")
-        .start();
+    let server = Server::builder("redis-7.2-stack").module("rejson.so").start();
     server.cmd(&["JSON.SET", "doc", "$", "{\"a\":1}"]);
-    assert_eq!(
-        server.cmd(&["TYPE", "doc"]),
-        Value::SimpleString("ReJSON-RL".into())
-    );
+    assert_eq!(server.cmd(&["TYPE", "doc"]), Value::SimpleString("ReJSON-RL".into()));
 }

@@ -1,0 +1,149 @@
+//! Whether two servers hold the same: by the server's own digest, and key by key.
+
+mod content;
+mod side;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use crate::Server;
+use crate::wire;
+use content::Entry;
+use side::Side;
+
+/// Keys that are read from both sides at a time.
+const CHUNK: usize = 1000;
+
+/// One difference between two servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The database.
+    pub db: u32,
+    /// The key.
+    pub key: Vec<u8>,
+    /// What about it differs.
+    pub kind: DifferenceKind,
+    /// The two states, for people.
+    pub detail: String,
+}
+
+/// What about a key differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DifferenceKind {
+    /// The right server lacks it.
+    Missing,
+    /// The left server lacks it.
+    Extra,
+    /// Another type.
+    Type,
+    /// Another value, or another order of a list.
+    Value,
+    /// One expires and the other does not, or they do at different times.
+    Expiry,
+    /// The same of a field of a hash.
+    FieldExpiry,
+    /// Equal entries of a stream, but another last ID, group, consumer or pending entry.
+    StreamState,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "db {} key {}: {:?}: {}", self.db, wire::show(&self.key), self.kind, self.detail)
+    }
+}
+
+/// How exactly [`compare_with`] compares.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CompareOptions {
+    /// By how much the times may differ at which a key or a field expires, or at which a pending entry of a stream was delivered. A key
+    /// with less than this to live may be on one side only. Default: 1 s.
+    pub time_tolerance: Duration,
+    /// Whether to compare what is in a stream's snapshot but not in every server's replication stream: consumers with nothing pending (no version
+    /// tells its replicas of those that `XREADGROUP` or `XAUTOCLAIM` makes), and a group's `entries-read` (7.0 and 7.2 lose it).
+    /// Only for data that came with a snapshot alone. Default: false.
+    pub idle_stream_state: bool,
+}
+
+impl Default for CompareOptions {
+    fn default() -> Self {
+        Self { time_tolerance: Duration::from_secs(1), idle_stream_state: false }
+    }
+}
+
+/// The server's own digest of all its databases (`DEBUG DIGEST`).
+///
+/// It knows of a TTL only whether there is one, and nothing of a stream's groups; a key that has expired counts until it is removed. Only
+/// the digests of servers with [`Version::digests_like`](crate::Version::digests_like) each other can be compared.
+///
+/// # Panics
+/// When the server refuses.
+#[track_caller]
+#[must_use]
+pub fn digest(server: &Server) -> String {
+    String::from_utf8(wire::bytes(server.cmd(&["DEBUG", "DIGEST"]))).expect("a digest is hexadecimal")
+}
+
+/// All differences between what `left` and `right` hold, in all databases: keys, types, values, expiry of keys and, where both servers
+/// know it, of hash fields, and the whole state of streams. The two must be at rest.
+///
+/// # Panics
+/// When a server cannot be read.
+#[track_caller]
+#[must_use]
+pub fn compare(left: &Server, right: &Server) -> Vec<Difference> {
+    compare_with(left, right, &CompareOptions::default())
+}
+
+/// [`compare()`] with settings.
+///
+/// # Panics
+/// When a server cannot be read.
+#[track_caller]
+#[must_use]
+pub fn compare_with(left: &Server, right: &Server, options: &CompareOptions) -> Vec<Difference> {
+    let tolerance = i64::try_from(options.time_tolerance.as_millis()).expect("a tolerance of less than an age");
+    let mut left = Side::new(left);
+    let mut right = Side::new(right);
+    left.agree_on_abilities(&mut right, options.idle_stream_state);
+    let mut differences = Vec::new();
+    let dbs: BTreeSet<u32> = left.dbs().chain(right.dbs()).collect();
+    for db in dbs {
+        let (left_keys, right_keys) = both(&mut left, &mut right, |side| side.keys(db));
+        let all: Vec<&[u8]> = left_keys.union(&right_keys).map(Vec::as_slice).collect();
+        for keys in all.chunks(CHUNK) {
+            let (left_entries, right_entries) = both(&mut left, &mut right, |side| side.entries(keys));
+            for ((key, left), right) in keys.iter().zip(&left_entries).zip(&right_entries) {
+                if let Some((kind, detail)) = Entry::difference(left, right, tolerance) {
+                    differences.push(Difference { db, key: key.to_vec(), kind, detail });
+                }
+            }
+        }
+    }
+    differences
+}
+
+/// # Panics
+/// When the two differ; the message has the first differences.
+#[track_caller]
+pub fn assert_same(left: &Server, right: &Server) {
+    let differences = compare(left, right);
+    if !differences.is_empty() {
+        let shown: Vec<String> = differences.iter().take(20).map(ToString::to_string).collect();
+        let (count, left, right) = (differences.len(), left.name(), right.name());
+        panic!("{count} differences between {left} and {right}:\n{}", shown.join("\n"));
+    }
+}
+
+/// The same question to both sides at once.
+fn both<T: Send>(left: &mut Side, right: &mut Side, ask: impl Fn(&mut Side) -> T + Sync) -> (T, T) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| ask(right));
+        let answer = ask(left);
+        let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (answer, other)
+    })
+}
