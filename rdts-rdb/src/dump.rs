@@ -10,6 +10,7 @@ use crate::options::ParserOptions;
 use crate::scan::Scanner;
 use crate::tok::{Buffers, Tok};
 use crate::token::{At, Halt};
+use crate::validate::Validator;
 use crate::value::{Builder, Value};
 use crate::value_type::{ValueKind, ValueType};
 use crate::version::{Dialect, Version};
@@ -172,11 +173,42 @@ impl<'a> ValueEvents<'a> {
         let tok = step.map_err(|halt| error_of(halt, self.base, self.value.len()))?;
         if let Tok::ValueEnd = tok {
             self.done = true;
-            if self.at != self.value.len() {
-                return Err(Error::new(ErrorKind::BadPayload("bytes follow the value"), self.base + self.at as u64));
-            }
+            self.check_end()?;
         }
         Ok(Some(tok.event(self.value, &self.buffers, &self.extras)))
+    }
+
+    /// Walks the rest of the value to see whether it is sound: everything that decoding finds, and fields, members or names that occur twice
+    /// (up to [`Limits::max_duplicate_check`](crate::Limits::max_duplicate_check)). What passes can be handed to `RESTORE` of a server that
+    /// does not look.
+    ///
+    /// # Errors
+    /// As [`next_event`](Self::next_event); also an aggregate without elements, which is no value.
+    pub fn validate(mut self) -> Result<(), Error> {
+        let templates = Default::default();
+        let mut env = Env { limits: &self.options.limits, buffers: &mut self.buffers, templates: &templates, base: self.base };
+        let mut validator = Validator::default();
+        validator
+            .run(&mut self.decoder, &mut env, self.value, &mut self.at, self.base)
+            .map_err(|halt| error_of(halt, self.base, self.value.len()))?;
+        self.check_end()?;
+        if !validator.found_something() { self.check_not_empty() } else { Ok(()) }
+    }
+
+    fn check_end(&self) -> Result<(), Error> {
+        if self.at == self.value.len() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::BadPayload("bytes follow the value"), self.base + self.at as u64))
+    }
+
+    fn check_not_empty(&self) -> Result<(), Error> {
+        match self.value_type.kind() {
+            ValueKind::List | ValueKind::Set | ValueKind::ZSet | ValueKind::Hash => {
+                Err(Error::new(ErrorKind::BadStructure("an aggregate without elements"), self.base))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The rest of the value, owned.
@@ -184,8 +216,7 @@ impl<'a> ValueEvents<'a> {
     /// # Errors
     /// As [`next_event`](Self::next_event); also an aggregate without elements, which is no value.
     pub fn collect_value(mut self) -> Result<Value, Error> {
-        let kind = self.value_type.kind();
-        let mut builder = Builder::new(kind);
+        let mut builder = Builder::new(self.value_type.kind());
         let base = self.base;
         while let Some(event) = self.next_event()? {
             if !matches!(event, Event::ValueEnd) {
@@ -193,8 +224,8 @@ impl<'a> ValueEvents<'a> {
             }
         }
         let value = builder.finish();
-        if value.is_empty() && matches!(kind, ValueKind::List | ValueKind::Set | ValueKind::ZSet | ValueKind::Hash) {
-            return Err(Error::new(ErrorKind::BadStructure("an aggregate without elements"), base));
+        if value.is_empty() {
+            self.check_not_empty()?;
         }
         Ok(value)
     }

@@ -127,7 +127,7 @@ impl Stream {
             self.kept = self.filled;
         }
         self.filled = self.kept;
-        let room = self.out.len() - self.kept;
+        let room = self.out.len() - WINDOW;
         let end = self.kept + usize::try_from(self.left).map_or(room, |left| left.min(room));
         let mut i = 0;
         loop {

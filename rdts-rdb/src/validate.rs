@@ -14,6 +14,8 @@ pub(crate) struct Validator {
     elements: u64,
     /// Keyed hashes of fields or members. That two different ones among the most that are compared have the same is less likely than 1 in 10^9.
     hashes: Vec<u64>,
+    /// The same of a stream's groups.
+    names: Vec<u64>,
     key: RandomState,
 }
 
@@ -21,6 +23,7 @@ impl Validator {
     pub(crate) fn start(&mut self) {
         self.elements = 0;
         self.hashes.clear();
+        self.names.clear();
     }
 
     /// Whether anything was found in the value.
@@ -48,19 +51,47 @@ impl Validator {
                         self.hashes.push(hash(&self.key, data, env.buffers, unique));
                     }
                 }
+                // Names are only unique among their like; the end of a group ends its consumers.
+                Tok::StreamGroup { name, .. } => {
+                    self.end_of_consumers(start)?;
+                    if self.names.len() < env.limits.max_duplicate_check {
+                        self.names.push(hash(&self.key, data, env.buffers, StrTok::Bytes(name)));
+                    }
+                }
+                Tok::StreamConsumer { name, .. } => self.remember(env, data, StrTok::Bytes(name)),
+                Tok::StreamIdempotency { .. } => self.end_of_consumers(start)?,
+                Tok::StreamProducer { id, .. } => self.remember(env, data, StrTok::Bytes(id)),
                 _ => {}
             }
             self.elements += 1;
         }
     }
 
-    fn finish(&mut self, start: u64) -> Leaf<()> {
-        self.hashes.sort_unstable();
-        if self.hashes.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(Halt::fail_absolute(ErrorKind::Duplicate("field or member in a value"), start));
+    #[inline]
+    fn remember(&mut self, env: &Env<'_>, data: &[u8], unique: StrTok) {
+        if self.hashes.len() < env.limits.max_duplicate_check {
+            self.hashes.push(hash(&self.key, data, env.buffers, unique));
         }
+    }
+
+    fn finish(&mut self, start: u64) -> Leaf<()> {
+        unique(&mut self.hashes, "field, member or name in a value", start)?;
+        unique(&mut self.names, "consumer group", start)
+    }
+
+    fn end_of_consumers(&mut self, start: u64) -> Leaf<()> {
+        unique(&mut self.hashes, "consumer in a group", start)?;
+        self.hashes.clear();
         Ok(())
     }
+}
+
+fn unique(hashes: &mut [u64], what: &'static str, start: u64) -> Leaf<()> {
+    hashes.sort_unstable();
+    if hashes.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Halt::fail_absolute(ErrorKind::Duplicate(what), start));
+    }
+    Ok(())
 }
 
 fn hash(key: &RandomState, data: &[u8], buffers: &Buffers, tok: StrTok) -> u64 {

@@ -335,16 +335,11 @@ const HEADER: usize = 9;
 fn header(data: &[u8]) -> Leaf<Version> {
     use nom::Parser as _;
     use nom::branch::alt;
-    use nom::bytes::streaming::{tag, take_while_m_n};
-    use nom::combinator::{map_res, value};
+    use nom::bytes::streaming::{tag, take};
+    use nom::combinator::{map_opt, value};
 
     fn number(digits: usize) -> impl Fn(&[u8]) -> nom::IResult<&[u8], u16> {
-        move |input| {
-            map_res(take_while_m_n(digits, digits, |b: u8| b.is_ascii_digit()), |text| {
-                std::str::from_utf8(text).unwrap_or("").parse()
-            })
-            .parse(input)
-        }
+        move |input| map_opt(take(digits), decimal).parse(input)
     }
     let redis = (value(Dialect::Redis, tag("REDIS")), number(4));
     let valkey = (value(Dialect::Valkey, tag("VALKEY")), number(3));
@@ -357,4 +352,9 @@ fn header(data: &[u8]) -> Leaf<Version> {
         Err(nom::Err::Incomplete(_)) => Err(Halt::Need(HEADER)),
         _ => Err(Halt::fail(ErrorKind::BadMagic, 0)),
     }
+}
+
+/// A number of ASCII digits only; servers use `atoi` and take more than that.
+fn decimal(text: &[u8]) -> Option<u16> {
+    text.iter().try_fold(0, |number, &digit| digit.is_ascii_digit().then(|| number * 10 + u16::from(digit - b'0')))
 }

@@ -49,7 +49,7 @@ impl Halt {
 pub(crate) fn byte(data: &[u8], at: usize) -> Leaf<(u8, usize)> {
     match data.get(at) {
         Some(&b) => Ok((b, at + 1)),
-        None => Err(Halt::Need(at + 1)),
+        None => Err(Halt::Need(at.saturating_add(1))),
     }
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn byte(data: &[u8], at: usize) -> Leaf<(u8, usize)> {
 pub(crate) fn array<const N: usize>(data: &[u8], at: usize) -> Leaf<([u8; N], usize)> {
     match data.get(at..).and_then(|rest| rest.first_chunk::<N>()) {
         Some(bytes) => Ok((*bytes, at + N)),
-        None => Err(Halt::Need(at + N)),
+        None => Err(Halt::Need(at.saturating_add(N))),
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn length(data: &[u8], at: usize) -> Leaf<(u64, usize)> {
     match data.get(at) {
         Some(&b) if b < 0x40 => Ok((u64::from(b), at + 1)),
         Some(&b) => long_length(data, at, b),
-        None => Err(Halt::Need(at + 1)),
+        None => Err(Halt::Need(at.saturating_add(1))),
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn str_head(data: &[u8], at: usize) -> Leaf<(StrHead, usize)> {
             Ok((StrHead::Plain(len), next))
         }
         Some(&b) => special_head(data, at, b),
-        None => Err(Halt::Need(at + 1)),
+        None => Err(Halt::Need(at.saturating_add(1))),
     }
 }
 

@@ -1,0 +1,13 @@
+//! Integration tests: real files of many servers, whole and in pieces, and what must be refused.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod corpus;
+mod corrupt;
+mod dump;
+mod expected;
+mod feed;
+mod files;
+mod limits;
+mod modes;
+mod readers;
+mod sha256;
