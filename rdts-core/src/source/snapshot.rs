@@ -48,6 +48,7 @@ impl Snapshot {
             let progress = self.parser.parse(&data[used..], eof).map_err(damaged)?;
             let (consumed, event) = match progress {
                 Progress::NeedMoreData(hint) => return Ok((used, Step::NeedMoreData(hint))),
+                Progress::Done => return Ok((used, Step::End)),
                 Progress::Parsed { consumed, event } => (consumed, event),
             };
             used += consumed;

@@ -207,7 +207,7 @@ impl SnapshotTranslator {
         encode::bulk(arena, b"RESTORE");
         let at = bulk_at(arena, &key.name);
         encode::bulk_int(arena, expiry.as_ref().map_or(0, |expiry| expiry.time));
-        encode::bulk_header(arena, dump::payload_len(value.len()));
+        encode::bulk_header(arena, dump::len(value));
         dump::append(arena, value_type, value, self.target.rdb_version());
         arena.extend_from_slice(b"\r\n");
         if replace {
