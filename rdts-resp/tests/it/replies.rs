@@ -78,8 +78,10 @@ fn helpers_tell_the_kinds_apart() {
 
 #[test]
 fn a_lone_cr_or_lf_is_text_of_a_line() {
-    let (seen, end) = replies(b"+a\rb\nc\r\r\n", &[1; 20], Limits::default());
-    assert_eq!((seen, end), (vec![Reply::Simple("a\rb\nc\r".into())], End::Clean));
+    for pieces in [&[][..], &[1; 20]] {
+        let (seen, end) = replies(b"+a\rb\nc\r\r\n", pieces, Limits::default());
+        assert_eq!((seen, end), (vec![Reply::Simple("a\rb\nc\r".into())], End::Clean));
+    }
 }
 
 #[test]
