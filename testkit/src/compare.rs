@@ -1,6 +1,7 @@
 //! Whether two servers hold the same: by the server's own digest, and key by key.
 
 mod content;
+mod hll;
 mod side;
 
 use std::collections::BTreeSet;

@@ -23,7 +23,8 @@ fn migrates_live(from: &str, to: &str, seed: u64) {
     assert_eq!((&summary["failed"], &summary["status"]), (&0.into(), &0.into()), "{summary}");
     assert!(summary["keys"].as_u64().unwrap() >= 3_000, "{summary}");
     assert_same(&source, &target);
-    if source.version().digests_like(target.version()) {
+    // 2.8 has a form of HyperLogLogs that no later server makes from the same commands.
+    if source.version().has_redis(5, 0) && source.version().digests_like(target.version()) {
         // A key that has expired counts until the server's own cycle removes it.
         wait_until("the digests to be equal", LONG, || digest(&source) == digest(&target));
     }

@@ -1,6 +1,6 @@
 //! What one key holds, in a form in which equal means the same.
 
-use super::DifferenceKind;
+use super::{DifferenceKind, hll};
 use crate::wire::show;
 
 /// A key's state. Times are milliseconds since 1970.
@@ -92,7 +92,7 @@ impl Content {
         use DifferenceKind::Value;
         match (self, other) {
             (Self::Bytes(left), Self::Bytes(right)) => {
-                (left != right).then(|| (Value, format!("{} and {}", show(left), show(right))))
+                (left != right && !hll::count_the_same(left, right)).then(|| (Value, format!("{} and {}", show(left), show(right))))
             }
             (Self::Items(left), Self::Items(right)) => {
                 first_difference(left, right, |item| show(item)).map(|detail| (Value, detail))
