@@ -91,9 +91,8 @@ impl Content {
     fn difference(&self, other: &Self, tolerance: i64) -> Option<(DifferenceKind, String)> {
         use DifferenceKind::Value;
         match (self, other) {
-            (Self::Bytes(left), Self::Bytes(right)) => {
-                (left != right && !hll::count_the_same(left, right)).then(|| (Value, format!("{} and {}", show(left), show(right))))
-            }
+            (Self::Bytes(left), Self::Bytes(right)) => (left != right && !hll::count_the_same(left, right))
+                .then(|| (Value, format!("{} and {}", show(left), show(right)))),
             (Self::Items(left), Self::Items(right)) => {
                 first_difference(left, right, |item| show(item)).map(|detail| (Value, detail))
             }

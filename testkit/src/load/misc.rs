@@ -112,12 +112,10 @@ pub(super) const OPS: &[Op] = &[
         g.send(args!["INCR", there]);
     }),
     op("move", (2, 8), |g| {
-        if let [first, second, ..] = g.dbs[..] {
-            let key = any_key(g);
-            g.send(args!["SELECT", i64::from(first)]);
-            g.send(args!["MOVE", key, i64::from(second)]);
-        }
+        // 2.8 loses a TTL on the way and later versions keep it.
+        move_key(g, true);
     }),
+    op("move", (3, 0), |g| move_key(g, false)),
     op("copy", (6, 2), |g| {
         if let [first, second, ..] = g.dbs[..] {
             let key = g.key("hash");
@@ -141,6 +139,17 @@ pub(super) const OPS: &[Op] = &[
         }
     }),
 ];
+
+fn move_key(g: &mut Generator, without_ttl: bool) {
+    if let [first, second, ..] = g.dbs[..] {
+        let key = any_key(g);
+        g.send(args!["SELECT", i64::from(first)]);
+        if without_ttl {
+            g.send(args!["PERSIST", key.clone()]);
+        }
+        g.send(args!["MOVE", key, i64::from(second)]);
+    }
+}
 
 fn select(g: &mut Generator) {
     let db = *g.rng.pick(&g.dbs);

@@ -37,6 +37,20 @@ fn a_native_replica_follows_it_on_every_version() {
     }
 }
 
+/// What a version's commands do on a later version is the same: the load leaves out where it is not.
+#[test]
+fn a_native_replica_of_a_later_version_follows_it() {
+    for (older, newer) in [("redis-2.8", "redis-7.0"), ("redis-5.0", "redis-7.0"), ("redis-7.0", "redis-8.2")] {
+        let primary = Server::start(older);
+        Load::run(&primary, options(8, 0), 5000);
+        let replica = Server::start(newer);
+        replica.replicate(&primary);
+        Load::run(&primary, options(9, 0), 10_000);
+        replica.wait_in_sync(&primary);
+        assert_same(&primary, &replica);
+    }
+}
+
 #[test]
 fn it_uses_what_the_version_has() {
     let kinds = |name: &str| Load::run(&Server::start(name), options(3, 0), 4000).kinds;
