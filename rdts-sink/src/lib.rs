@@ -1,4 +1,23 @@
 //! Where RDTS writes.
+//!
+//! - [`NodeSink`]: one Redis or Valkey server, pipelined over one connection, every reply accounted for.
+//! - [`MemorySink`]: a [keyspace in memory](memory::MemoryStore) that replays a replication stream, for tests and for programs that
+//!   only want to read.
+//!
+//! ```no_run
+//! use rdts_core::source::{ReplicaOptions, ReplicaSource};
+//! use rdts_core::{Endpoint, Pipeline, Result, Sink};
+//! use rdts_sink::{NodeOptions, NodeSink};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! # let (Endpoint::Node { address: from, .. }, Endpoint::Node { address: to, .. }) =
+//! #     ("redis://10.0.0.1".parse()?, "redis://10.0.0.2".parse()?) else { return Ok(()) };
+//! let sink = NodeSink::connect(&to, NodeOptions::default()).await?;
+//! let source = ReplicaSource::open(&from, sink.capabilities().target, ReplicaOptions::default()).await?;
+//! Pipeline::new(source, sink).run().await.result
+//! # }
+//! ```
 
 mod judge;
 pub mod memory;

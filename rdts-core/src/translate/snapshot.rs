@@ -39,18 +39,17 @@ pub struct SnapshotTranslator {
 /// What is needed of a key until its value is complete.
 #[derive(Debug, Default)]
 pub(super) struct CurrentKey {
-    pub name: Vec<u8>,
-    pub db: u32,
-    pub value_type: Option<ValueType>,
-    pub expire_at_ms: Option<i64>,
+    pub(super) name: Vec<u8>,
+    pub(super) db: u32,
+    pub(super) value_type: Option<ValueType>,
+    pub(super) expire_at_ms: Option<i64>,
     idle_seconds: Option<u64>,
     lfu_frequency: Option<u8>,
-    wanted: bool,
 }
 
 impl CurrentKey {
     /// The key as `redis-cli` prints it, bounded, for a message.
-    pub fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let shown = &self.name[..self.name.len().min(128)];
         format!("key \"{}\" of db {}", shown.escape_ascii(), self.db)
     }

@@ -88,6 +88,16 @@ impl Target {
     ///
     /// Redis and Valkey share everything up to RDB 11; what came later, one of them does not know or reads as something else.
     pub fn restores(&self, value_type: ValueType, dialect: Dialect) -> bool {
+        // Release candidates only; references that mean nothing outside of their file; a fork's own.
+        use ValueType::{
+            HashListpackExPreGa, HashMetadataPreGa, HashTemplateArrayRef, HashTemplateListpackRef, KeydbCron, Module,
+        };
+        if matches!(
+            value_type,
+            HashListpackExPreGa | HashMetadataPreGa | HashTemplateArrayRef | HashTemplateListpackRef | KeydbCron | Module
+        ) {
+            return false;
+        }
         let needed = value_type.min_rdb_version();
         let same_family = matches!(
             (self.family, dialect),
