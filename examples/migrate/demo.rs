@@ -34,7 +34,7 @@ pub(crate) async fn run(output: &mut Output) -> std::result::Result<(), Stopped>
     let primary = Primary::bind("127.0.0.1:0", PrimaryConfig::default())
         .await
         .map_err(|error| Stopped::before(Error::new(ErrorKind::Io, "no loopback port to listen on").with_source(error)))?;
-    primary.set_snapshot(Bytes::from_static(SNAPSHOT), 0);
+    primary.set_snapshot(Bytes::from_static(SNAPSHOT), 0).map_err(Stopped::before)?;
     let address = NodeAddress::new("127.0.0.1", primary.local_addr().port());
     output.say("demonstration: a primary inside this process → memory (for your own servers: --from URL --to URL, see --help)");
 

@@ -289,14 +289,46 @@ async fn a_replica_that_does_not_read_is_disconnected_and_others_are_not() {
 async fn a_silent_replica_is_disconnected() {
     // Time is what this is about: the pauses are much shorter than the limit, and together longer.
     let primary = primary(config().timeout(Duration::from_secs(1))).await;
+    let mut of_old = Replica::connect(&primary).await;
+    of_old.send(&["SYNC"]).await;
     let mut replica = Replica::synced(&primary).await;
-    for _ in 0..15 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        replica.write(b"\n").await;
+    for sign in [b"\n".to_vec(), wire(&["REPLCONF", "ACK", "0"])] {
+        for _ in 0..12 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            replica.write(&sign).await;
+        }
     }
-    assert_eq!(primary.replicas().len(), 1);
+    assert_eq!(primary.replicas().len(), 2);
     replica.expect_closed().await;
-    soon("nobody to be left", primary.wait_for(<[_]>::is_empty)).await;
+    // The other one has no means to speak.
+    soon("one to be left", primary.wait_for(|replicas| replicas.len() == 1)).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_lags_keeps_what_it_needs_until_the_limit() {
+    let primary = primary(config().backlog(1000)).await;
+    let mut replica = Replica::synced(&primary).await;
+    let value = vec![b'x'; 60_000];
+    // More than socket buffers take.
+    let count = 500;
+    for _ in 0..count {
+        primary.append(&[b"SET", b"key", &value]);
+    }
+    let command = [&b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$60000\r\n"[..], &value, b"\r\n"].concat();
+    for _ in 0..count {
+        replica.expect(&command).await;
+    }
+    primary.append(&[b"PING"]);
+    replica.expect(&wire(&["PING"])).await;
+    assert_eq!(primary.replicas().len(), 1);
+    // Now that it has all, no more is kept than was asked for.
+    soon("it to be sent", async {
+        while primary.offset() - primary.backlog_start() > 1000 {
+            primary.append(&[b"PING"]);
+            replica.expect(&wire(&["PING"])).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -304,7 +336,7 @@ async fn pings_and_requests_keep_out_of_transactions() {
     let config = config().ping_period(Duration::from_millis(5));
     let primary = Primary::bind("127.0.0.1:0", config).await.unwrap();
     primary.set_snapshot(Bytes::from_static(RDB), 0).unwrap();
-    primary.append(&[b"multi"]);
+    primary.append_raw(&wire(&["multi"])).unwrap();
     let mut replica = Replica::synced(&primary).await;
     replica.expect(&wire(&["multi"])).await;
     primary.request_acknowledgements();
