@@ -232,12 +232,8 @@ impl Primary {
     /// acknowledges.
     pub async fn wait_for(&self, mut condition: impl FnMut(&[ReplicaInfo]) -> bool) {
         let mut changes = self.0.shared.changes();
-        loop {
-            changes.mark_unchanged();
-            if condition(&self.replicas()) {
-                return;
-            }
-            // The sender lives as long as this handle.
+        while !condition(&self.replicas()) {
+            // At once if there was a change since we last waited. The sender lives as long as this handle.
             let _ = changes.changed().await;
         }
     }

@@ -186,14 +186,12 @@ async fn send_stream(writer: &mut WriteHalf<'_>, entry: &Entry) -> io::Result<()
     let mut growth = entry.shared.growth();
     let mut block = Vec::new();
     loop {
-        // Before looking, so that what is appended behind the look wakes us.
-        growth.mark_unchanged();
         let written = block.len();
         if !entry.next_block(written, &mut block) {
             return Err(io::Error::other("the part of the stream that the replica needs is gone"));
         }
         if block.is_empty() {
-            // The sender is where we live, so this does not fail.
+            // At once if there was growth since we last waited. The sender lives as long as the entry: this does not fail.
             let _ = growth.changed().await;
         } else {
             writer.write_all(&block).await?;
