@@ -53,7 +53,8 @@ pub struct Cost {
 impl ChildProgram {
     /// Starts the example called `name` of this workspace with `args`.
     ///
-    /// `cargo test` builds the examples of the package that it tests; for others, and with `--test NAME`, they must have been built before.
+    /// `cargo test -p PACKAGE` builds the package's examples first, but not when it is given the name of a test or a target: it is
+    /// the executable of the last build then.
     ///
     /// # Panics
     /// When it was not built in this profile; the message has the command to do so.

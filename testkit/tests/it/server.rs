@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use rdts_testkit::{Server, Signal};
+use rdts_testkit::{ChildProgram, Server, Signal, wait_until};
 use redis::Value;
+
+const SOON: Duration = Duration::from_secs(30);
 
 /// What `tools/fetch-servers` gets when it is not told what to get.
 pub(crate) const DEFAULT_SET: [&str; 9] = [
@@ -63,6 +65,17 @@ fn a_frozen_server_goes_on_when_told() {
 }
 
 #[test]
+fn a_server_dies_with_the_process_that_started_it() {
+    let program = ChildProgram::example("serve", &["redis-7.0"]);
+    let url = program.wait_for_stdout(SOON, |line| line.starts_with("redis://"));
+    let client = redis::Client::open(url).unwrap();
+    redis::cmd("PING").exec(&mut client.get_connection().unwrap()).unwrap();
+    program.signal(Signal::Kill);
+    assert_eq!(program.wait(SOON).code, None);
+    wait_until("the server to be gone", SOON, || client.get_connection().is_err());
+}
+
+#[test]
 fn cpu_time_grows_with_work() {
     let server = Server::start("redis-7.0");
     let before = server.cpu_seconds();
@@ -70,9 +83,7 @@ fn cpu_time_grows_with_work() {
     let after = server.cpu_seconds();
     assert!(after > before, "{before} s before, {after} s after");
     server.cmd(&["BGSAVE"]);
-    server.wait_until("the save to end", Duration::from_secs(30), |server| {
-        server.info("persistence")["rdb_bgsave_in_progress"] == "0"
-    });
+    server.wait_until("the save to end", SOON, |server| server.info("persistence")["rdb_bgsave_in_progress"] == "0");
     assert!(server.cpu_seconds_with_children() > server.cpu_seconds());
 }
 
