@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rdts_core::endpoint::NodeAddress;
-use rdts_core::net::Deadlines;
 use rdts_core::primary::{Primary, PrimaryConfig, Protocol, SnapshotFraming};
 use rdts_core::record::{Batch, Kind};
 use rdts_core::replica::{LinkConfig, ReplicaLink, Resume, Sync};
@@ -160,23 +159,35 @@ async fn a_password_is_given() {
 }
 
 #[tokio::test]
-async fn a_loading_primary_is_asked_again() {
-    let (primary, address) = primary(config()).await;
-    primary.set_loading(true);
-    let opening = tokio::spawn(async move {
-        let deadlines = Deadlines::default().ready(LONG);
-        ReplicaLink::open(&address, LinkConfig::default().deadlines(deadlines), Resume::FullCopy).await
-    });
-    // Only once somebody is there, so that it has been refused at least once.
-    tokio::time::timeout(LONG, async {
-        while primary.replicas().is_empty() && !opening.is_finished() {
-            tokio::task::yield_now().await;
-            primary.set_loading(false);
+async fn a_primary_that_is_not_ready_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = NodeAddress::new("127.0.0.1", listener.local_addr().unwrap().port());
+    let primary = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let (read, mut write) = socket.into_split();
+        let mut lines = BufReader::new(read).lines();
+        let (mut pings, mut psyncs) = (0, 0);
+        while let Ok(Some(line)) = lines.next_line().await {
+            let reply = match line.as_str() {
+                "PING" if pings == 0 => "-LOADING Redis is loading the dataset in memory\r\n",
+                "PING" => "+PONG\r\n",
+                "PSYNC" if psyncs == 0 => "-NOMASTERLINK Can't SYNC while not connected with my master\r\n",
+                "PSYNC" => "+FULLRESYNC 4c1b873d2c85f0b3c32321aee14c7ef5363543d4 0\r\n$9\r\nREDIS0009",
+                "listening-port" | "psync2" | "version" => "+OK\r\n",
+                _ => continue,
+            };
+            pings += usize::from(line == "PING");
+            psyncs += usize::from(line == "PSYNC");
+            write.write_all(reply.as_bytes()).await.unwrap();
+            if psyncs == 2 {
+                break;
+            }
         }
-    })
-    .await
-    .unwrap();
-    opening.await.unwrap().unwrap();
+        (pings, psyncs)
+    });
+    let opened = ReplicaLink::open(&address, LinkConfig::default(), Resume::FullCopy).await.unwrap();
+    assert_eq!(opened.framing(), Some(rdts_core::replica::Framing::Length(9)));
+    assert_eq!(primary.await.unwrap(), (2, 2));
 }
 
 #[tokio::test]
