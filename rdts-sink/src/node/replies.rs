@@ -50,14 +50,22 @@ impl Replies {
 
     async fn serve(&mut self, batches: &mut mpsc::UnboundedReceiver<InFlight>) -> Result<()> {
         loop {
-            let in_flight = tokio::select! {
-                biased;
-                next = batches.recv() => match next {
-                    Some(in_flight) => in_flight,
-                    None => return Ok(()),
+            let next = match batches.try_recv() {
+                Ok(in_flight) => Some(in_flight),
+                Err(mpsc::error::TryRecvError::Disconnected) => None,
+                // A batch is announced before it is sent, so nobody owes what is left here.
+                Err(mpsc::error::TryRecvError::Empty) if !self.buffer.is_empty() => return Err(unasked(&self.buffer)),
+                Err(mpsc::error::TryRecvError::Empty) => tokio::select! {
+                    biased;
+                    next = batches.recv() => next,
+                    read = self.reader.read_buf(&mut self.buffer) => return Err(match read {
+                        Ok(0) => closed(),
+                        Ok(_) => unasked(&self.buffer),
+                        Err(error) => broken(error),
+                    }),
                 },
-                read = self.reader.read_buf(&mut self.buffer) => return Err(unasked(read, &self.buffer)),
             };
+            let Some(in_flight) = next else { return Ok(()) };
             let counts = self.batch(&in_flight.batch).await?;
             self.status.send_modify(|status| {
                 status.watermark.batches += 1;
@@ -102,7 +110,7 @@ impl Replies {
         match tokio::time::timeout(self.silence, self.reader.read_buf(&mut self.buffer)).await {
             Ok(Ok(0)) => Err(closed()),
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Error::new(ErrorKind::Disconnected, "the connection broke").with_source(error)),
+            Ok(Err(error)) => Err(broken(error)),
             Err(_) => Err(Error::new(ErrorKind::Timeout, format!("the target gave no reply for {:?}", self.silence))),
         }
     }
@@ -116,14 +124,12 @@ fn nonsense(error: rdts_resp::DecodeError) -> Error {
     Error::new(ErrorKind::Protocol, "the target's replies cannot be read").with_source(error)
 }
 
+fn broken(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Disconnected, "the connection broke").with_source(error)
+}
+
 /// Something came although nothing was asked.
-fn unasked(read: std::io::Result<usize>, bytes: &[u8]) -> Error {
-    match read {
-        Ok(0) => closed(),
-        Ok(_) => {
-            let shown = bytes[..bytes.len().min(200)].escape_ascii();
-            Error::new(ErrorKind::Disconnected, format!("the target said '{shown}' although nothing was asked"))
-        }
-        Err(error) => Error::new(ErrorKind::Disconnected, "the connection broke").with_source(error),
-    }
+fn unasked(bytes: &[u8]) -> Error {
+    let shown = bytes[..bytes.len().min(200)].escape_ascii();
+    Error::new(ErrorKind::Disconnected, format!("the target said '{shown}' although nothing was asked"))
 }

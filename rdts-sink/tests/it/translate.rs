@@ -1,0 +1,84 @@
+//! What a snapshot becomes must not depend on how it is translated.
+
+use std::path::{Path, PathBuf};
+
+use rdts_core::record::Batch;
+use rdts_core::sink::{Capabilities, Watermark};
+use rdts_core::source::RdbSource;
+use rdts_core::translate::{OnConflict, Target, TranslateOptions};
+use rdts_core::{ErrorKind, Pipeline, Result, Sink};
+use rdts_sink::MemorySink;
+use rdts_sink::memory::MemoryStore;
+
+/// The memory, under the name of another server.
+struct As(Target, MemorySink);
+
+impl Sink for As {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(self.0)
+    }
+    async fn write(&mut self, batch: Batch) -> Result<()> {
+        self.1.write(batch).await
+    }
+    fn acked(&self) -> Watermark {
+        self.1.acked()
+    }
+    async fn flush(&mut self) -> Result<()> {
+        self.1.flush().await
+    }
+    async fn close(self) -> Result<()> {
+        self.1.close().await
+    }
+}
+
+/// The contents of the file, translated for `target`.
+async fn load(file: &Path, target: Target, policy: OnConflict) -> Result<MemoryStore> {
+    let sink = As(target, MemorySink::new());
+    let store = sink.1.store();
+    let source = RdbSource::open(file, target, TranslateOptions::default().on_conflict(policy)).await?;
+    Pipeline::new(source, sink).run().await.result?;
+    let loaded = std::mem::take(&mut *store.lock().unwrap());
+    Ok(loaded)
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rdts-rdb/tests/data/generated");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "rdb"));
+    assert!(files.len() > 50, "{}", files.len());
+    files
+}
+
+#[tokio::test]
+async fn whole_payloads_and_single_elements_give_the_same() {
+    let mut compared = 0;
+    for file in files() {
+        let whole = match load(&file, Target::redis(8, 10, 0), OnConflict::Replace).await {
+            Ok(whole) => whole,
+            Err(error) => {
+                // Values of release candidates that no released server reads.
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{}: {error}", file.display());
+                continue;
+            }
+        };
+        for (target, policy) in [
+            (Target::redis(2, 8, 0), OnConflict::Fail),
+            (Target::redis(3, 2, 0), OnConflict::Replace),
+            (Target::redis(4, 0, 0), OnConflict::Fail),
+            // Not an older one: without ABSTTL and PXAT a TTL is a millisecond late where existing keys must not be touched.
+            (Target::redis(7, 0, 0), OnConflict::Skip),
+            (Target::valkey(9, 1, 0), OnConflict::Replace),
+        ] {
+            match load(&file, target, policy).await {
+                Ok(pieces) => {
+                    let differences = whole.differences(&pieces, 5);
+                    assert!(differences.is_empty(), "{}, {target}, {policy:?}: {differences:?}", file.display());
+                    compared += 1;
+                }
+                // Streams, modules and expiry of fields: older servers cannot have them, and that is said.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported, "{}, {target}: {error}", file.display()),
+            }
+        }
+    }
+    assert!(compared > 150, "only {compared} could be compared");
+}
