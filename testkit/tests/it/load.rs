@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use rdts_testkit::{CompareOptions, Load, LoadOptions, Server, assert_same, compare_with, digest};
 
-use crate::server::DEFAULT_SET;
+use crate::server::on_every_server;
 
 fn options(seed: u64, rate: u32) -> LoadOptions {
     let mut options = LoadOptions::default();
@@ -14,7 +14,7 @@ fn options(seed: u64, rate: u32) -> LoadOptions {
 /// The oracle's oracle: a server's own replica follows the load, from a full sync in the midst of it.
 #[test]
 fn a_native_replica_follows_it_on_every_version() {
-    for name in DEFAULT_SET {
+    on_every_server(|name| {
         let primary = Server::start(name);
         let before = Load::run(&primary, options(1, 0), 3000);
         assert!((3000..3100).contains(&before.commands), "{name}: {before:?}");
@@ -34,7 +34,7 @@ fn a_native_replica_follows_it_on_every_version() {
         // Keys that have expired count until they are removed, which each server does in its own time.
         replica
             .wait_until("the digests to agree", Duration::from_secs(20), |replica| digest(replica) == digest(&primary));
-    }
+    });
 }
 
 /// What a version's commands do on a later version is the same: the load leaves out where it is not.
