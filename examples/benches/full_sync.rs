@@ -8,7 +8,7 @@
 //!
 //! A third argument is how often (default 5), a fourth the server (default `redis-7.0`). Printed are minimum, median and maximum.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::time::{Duration, Instant};
 

@@ -31,12 +31,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(output: &mut Output) -> std::result::Result<(), Stopped> {
     let truth = load_directly().await.map_err(Stopped::before)?;
-    let primary = Primary::bind("127.0.0.1:0", PrimaryConfig::default())
-        .await
-        .map_err(|error| Stopped::before(Error::new(ErrorKind::Io, "no loopback port to listen on").with_source(error)))?;
+    let primary = Primary::bind("127.0.0.1:0", PrimaryConfig::default()).await.map_err(|error| {
+        Stopped::before(Error::new(ErrorKind::Io, "no loopback port to listen on").with_source(error))
+    })?;
     primary.set_snapshot(Bytes::from_static(SNAPSHOT), 0).map_err(Stopped::before)?;
     let address = NodeAddress::new("127.0.0.1", primary.local_addr().port());
-    output.say("demonstration: a primary inside this process → memory (for your own servers: --from URL --to URL, see --help)");
+    output.say(
+        "demonstration: a primary inside this process → memory (for your own servers: --from URL --to URL, see --help)",
+    );
 
     let sink = MemorySink::new();
     let store = sink.store();
@@ -51,7 +53,8 @@ pub(crate) async fn run(output: &mut Output) -> std::result::Result<(), Stopped>
     let finished = output.watch(&handle, pipeline.run()).await;
     output.done(finished.report);
     finished.result.map_err(Stopped::during)?;
-    let written = writing.await.map_err(|error| Error::new(ErrorKind::Interrupted, "the writer failed").with_source(error));
+    let written =
+        writing.await.map_err(|error| Error::new(ErrorKind::Interrupted, "the writer failed").with_source(error));
     let (truth, _primary) = written.and_then(|written| written).map_err(Stopped::during)?;
     let differences = truth.differences(&store.lock().unwrap_or_else(PoisonError::into_inner), 10);
     output.verified(differences.is_empty());
@@ -105,7 +108,7 @@ fn command(number: u64) -> Vec<String> {
         0 => format!("INCR demo:counter:{key}"),
         1 => format!("APPEND demo:log:{key} {number};"),
         2 => format!("LPUSH demo:queue:{key} job-{number}"),
-        3 if number % 3 == 0 => format!("RPOP demo:queue:{key}"),
+        3 if number.is_multiple_of(3) => format!("RPOP demo:queue:{key}"),
         3 => format!("SET demo:session:{key} {number} PXAT {}", 4_102_444_800_000 + number),
         4 => format!("ZINCRBY demo:ranking {} player-{key}", number % 10),
         5 => format!("HSET demo:user:{key} visits {number} last {}", number * 7),

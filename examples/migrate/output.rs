@@ -208,5 +208,10 @@ fn describe(report: &Report) -> String {
         }
         _ => String::new(),
     };
-    format!("{} keys, {} commands, {}{lag}", HumanCount(counts.keys), HumanCount(counts.commands), HumanBytes(counts.bytes))
+    format!(
+        "{} keys, {} commands, {}{lag}",
+        HumanCount(counts.keys),
+        HumanCount(counts.commands),
+        HumanBytes(counts.bytes)
+    )
 }

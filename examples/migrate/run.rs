@@ -56,7 +56,9 @@ pub(crate) async fn migrate(job: &Job, output: &mut Output) -> std::result::Resu
 fn translation(job: &Job) -> TranslateOptions {
     let options = TranslateOptions::default().on_conflict(job.on_conflict);
     match (&job.from, &job.to) {
-        (Endpoint::Node { db: Some(from), .. }, Endpoint::Node { db, .. }) => options.database(*from, db.unwrap_or(*from)),
+        (Endpoint::Node { db: Some(from), .. }, Endpoint::Node { db, .. }) => {
+            options.database(*from, db.unwrap_or(*from))
+        }
         (Endpoint::Node { db: Some(from), .. }, _) => options.database(*from, *from),
         _ => options,
     }
@@ -111,7 +113,8 @@ async fn run(
 
 /// Ends a run when it has caught up, or when somebody asks for it.
 async fn steer(handle: Handle, live: Option<Live>) -> Result<()> {
-    let caught = |kind| signal(kind).map_err(|error| Error::new(ErrorKind::Io, "signals cannot be caught").with_source(error));
+    let caught =
+        |kind| signal(kind).map_err(|error| Error::new(ErrorKind::Io, "signals cannot be caught").with_source(error));
     let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
     let mut asked = async || tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} };
     let until = live.as_ref().is_some_and(|live| live.until_caught_up);
@@ -124,7 +127,9 @@ async fn steer(handle: Handle, live: Option<Live>) -> Result<()> {
         // What the source has by now is still to come.
         match precheck::source_offset(&live.address, live.deadlines).await {
             Ok(offset) => handle.stop_at(offset),
-            Err(error) if by_signal => tracing::warn!(%error, "stopping without what the source may have still to send"),
+            Err(error) if by_signal => {
+                tracing::warn!(%error, "stopping without what the source may have still to send")
+            }
             Err(error) => {
                 handle.stop();
                 return Err(error);

@@ -23,7 +23,13 @@ pub fn first_key(name: &[u8]) -> Option<usize> {
         7 if is(&[b"EVALSHA"]) => Some(3),
         7 if is(&[b"MIGRATE"]) => Some(3),
         4 if is(&[b"EXEC", b"PING"]) => None,
-        5 if is(&[b"MULTI", b"FCALL"]) => if is(&[b"FCALL"]) { Some(3) } else { None },
+        5 if is(&[b"MULTI", b"FCALL"]) => {
+            if is(&[b"FCALL"]) {
+                Some(3)
+            } else {
+                None
+            }
+        }
         6 if is(&[b"SWAPDB", b"SCRIPT", b"SELECT"]) => None,
         7 if is(&[b"FLUSHDB", b"PUBLISH", b"CLUSTER", b"DISCARD"]) => None,
         8 if is(&[b"FLUSHALL", b"FUNCTION", b"SPUBLISH", b"REPLCONF"]) => None,

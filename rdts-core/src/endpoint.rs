@@ -159,8 +159,7 @@ fn node(text: &str) -> Result<Endpoint> {
         return Err(Error::new(ErrorKind::Unsupported, "a list of shards (redis://a,b,c) is not supported yet"));
     }
     // The URL itself may hold a password, so no message repeats it.
-    let url = Url::parse(text)
-        .map_err(|error| Error::config("not a valid redis:// URL").with_source(error))?;
+    let url = Url::parse(text).map_err(|error| Error::config("not a valid redis:// URL").with_source(error))?;
     let host = match url.host() {
         Some(url::Host::Ipv6(ip)) => ip.to_string(),
         Some(host) => host.to_string(),
@@ -177,7 +176,9 @@ fn node(text: &str) -> Result<Endpoint> {
         }
         (true, None) => None,
         (false, None) => {
-            return Err(Error::config("a redis:// URL has a user without a password; write redis://:PASSWORD@host for a password alone"));
+            return Err(Error::config(
+                "a redis:// URL has a user without a password; write redis://:PASSWORD@host for a password alone",
+            ));
         }
     };
     let db = match url.path() {
@@ -228,9 +229,13 @@ mod tests {
 
     #[test]
     fn files_and_memory() {
-        for (text, path) in
-            [("dump.rdb", "dump.rdb"), ("file:a/b.rdb", "a/b.rdb"), ("file:///x/y", "/x/y"), ("/abs", "/abs"), ("a:b", "a:b")]
-        {
+        for (text, path) in [
+            ("dump.rdb", "dump.rdb"),
+            ("file:a/b.rdb", "a/b.rdb"),
+            ("file:///x/y", "/x/y"),
+            ("/abs", "/abs"),
+            ("a:b", "a:b"),
+        ] {
             assert_eq!(parse(text).unwrap(), Endpoint::File(path.into()), "{text}");
         }
         assert_eq!(parse("memory:").unwrap(), Endpoint::Memory);

@@ -99,7 +99,9 @@ impl Connection {
         let connect = TcpStream::connect((address.host.as_str(), address.port));
         let stream = match tokio::time::timeout(deadlines.connect, connect).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Error::new(ErrorKind::Connect, "cannot connect").with_source(error).at(address)),
+            Ok(Err(error)) => {
+                return Err(Error::new(ErrorKind::Connect, "cannot connect").with_source(error).at(address));
+            }
             Err(_) => {
                 let text = format!("no connection within {:?}", deadlines.connect);
                 return Err(Error::new(ErrorKind::Timeout, text).at(address));
@@ -125,7 +127,10 @@ impl Connection {
             Some(user) => {
                 let reply = self.call([b"AUTH", user.as_bytes(), password]).await?;
                 // Servers before 6.0 know passwords only; `default` is what 6.0 calls their one user.
-                if user == "default" && reply.error_code() == Some("ERR") && text(&reply).contains("wrong number of arguments") {
+                if user == "default"
+                    && reply.error_code() == Some("ERR")
+                    && text(&reply).contains("wrong number of arguments")
+                {
                     self.call([b"AUTH", password]).await?
                 } else {
                     reply
@@ -202,9 +207,9 @@ impl fmt::Debug for Connection {
 
 async fn read_reply(stream: &mut TcpStream, input: &mut BytesMut, decoder: &mut ReplyDecoder) -> Result<Reply> {
     loop {
-        let decoded = decoder.decode(input).map_err(|error| {
-            Error::protocol("this is not the answer of a Redis server").with_source(error)
-        })?;
+        let decoded = decoder
+            .decode(input)
+            .map_err(|error| Error::protocol("this is not the answer of a Redis server").with_source(error))?;
         if let Some((used, reply)) = decoded {
             let reply = reply.to_owned();
             bytes::Buf::advance(input, used);

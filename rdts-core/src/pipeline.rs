@@ -170,9 +170,7 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
             (Goal::At(offset), Some(position @ Position::Stream { .. })) => Ok(position.offset() >= offset),
             (Goal::At(_), _) => Ok(false),
             (Goal::Now, Some(Position::Stream { .. })) => Ok(true),
-            (Goal::Now, _) => {
-                Err(Error::new(ErrorKind::Interrupted, "stopped before the snapshot was copied whole"))
-            }
+            (Goal::Now, _) => Err(Error::new(ErrorKind::Interrupted, "stopped before the snapshot was copied whole")),
         }
     }
 

@@ -39,8 +39,20 @@ pub(crate) struct Judge {
 /// The first words of errors that say that a script was not run, or could not write. Any other error is the script's own, which
 /// the source saw as well.
 const NOT_THE_SCRIPT: [&str; 14] = [
-    "NOSCRIPT", "OOM", "READONLY", "NOPERM", "NOAUTH", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "MOVED",
-    "ASK", "CROSSSLOT", "NOREPLICAS",
+    "NOSCRIPT",
+    "OOM",
+    "READONLY",
+    "NOPERM",
+    "NOAUTH",
+    "LOADING",
+    "MISCONF",
+    "BUSY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "CROSSSLOT",
+    "NOREPLICAS",
 ];
 
 impl Judge {

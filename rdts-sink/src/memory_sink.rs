@@ -50,7 +50,9 @@ impl MemorySink {
             let answer = match store.apply(command.db(), &args, now) {
                 Ok(Reply::Nil | Reply::Integer(0)) => Answer::Nothing,
                 Ok(_) => Answer::Something,
-                Err(error) if error.kind() == CommandErrorKind::Unsupported => return Err(unsupported(&command, &error)),
+                Err(error) if error.kind() == CommandErrorKind::Unsupported => {
+                    return Err(unsupported(&command, &error));
+                }
                 Err(error) => Answer::Error(Cow::Owned(error.to_string().into_bytes())),
             };
             judge.answer(&command, &answer)?;
@@ -60,8 +62,11 @@ impl MemorySink {
 }
 
 fn unsupported(command: &Command<'_>, error: &crate::memory::CommandError) -> Error {
-    Error::new(ErrorKind::Unsupported, error.to_string())
-        .at(format!("the keyspace in memory, {} at offset {}", command.name().escape_ascii(), command.offset()))
+    Error::new(ErrorKind::Unsupported, error.to_string()).at(format!(
+        "the keyspace in memory, {} at offset {}",
+        command.name().escape_ascii(),
+        command.offset()
+    ))
 }
 
 impl Sink for MemorySink {

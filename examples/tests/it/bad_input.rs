@@ -25,7 +25,9 @@ fn a_wrong_password_on_either_side() {
         let locked = Server::builder(server).arg("requirepass", "right").start();
         let open = Server::start("redis-7.0");
         let address = locked.addr();
-        for url in [format!("redis://:wrong@{address}"), format!("redis://{address}"), format!("redis://me:wrong@{address}")] {
+        for url in
+            [format!("redis://:wrong@{address}"), format!("redis://{address}"), format!("redis://me:wrong@{address}")]
+        {
             refused(&["--from", &url, "--to", &open.url()], 3, &[&address]);
             refused(&["--from", &open.url(), "--to", &url], 3, &[&address]);
         }
@@ -62,7 +64,11 @@ fn a_source_that_is_loading_is_waited_for_but_not_for_ever() {
     let primary = runtime.block_on(rdts_core::primary::Primary::bind("127.0.0.1:0", config)).unwrap();
     primary.set_loading(true);
     let url = format!("redis://{}", primary.local_addr());
-    refused(&["--from", &url, "--to", "memory:", "--ready-timeout", "1"], 3, &["LOADING", &primary.local_addr().to_string()]);
+    refused(
+        &["--from", &url, "--to", "memory:", "--ready-timeout", "1"],
+        3,
+        &["LOADING", &primary.local_addr().to_string()],
+    );
 }
 
 #[test]

@@ -12,7 +12,11 @@ fn source() -> Server {
     source.cmd(&["SET", "plain", "from source"]);
     source.cmd(&["SET", "expiring", "from source", "PX", "86400000"]);
     source.cmd(&["RPUSH", "list", "from", "source"]);
-    source.cmd(&["EVAL", "for i = 1, 9000 do redis.call('HSET', 'big', 'field:' .. i, string.rep('v', 1000) .. i) end", "0"]);
+    source.cmd(&[
+        "EVAL",
+        "for i = 1, 9000 do redis.call('HSET', 'big', 'field:' .. i, string.rep('v', 1000) .. i) end",
+        "0",
+    ]);
     source.cmd(&["PEXPIRE", "big", "86400000"]);
     source
 }

@@ -20,7 +20,9 @@ fn every_line_on_stdout_is_json_and_the_last_is_the_summary() {
     assert_eq!(events[0]["event"], "start");
     assert!(events.iter().any(|event| event["event"] == "progress"));
     let summary = summary(&finished);
-    for (field, least) in [("keys", 100.0), ("commands", 1_000.0), ("bytes", 100_000.0), ("seconds", 1.0), ("offset", 1.0)] {
+    for (field, least) in
+        [("keys", 100.0), ("commands", 1_000.0), ("bytes", 100_000.0), ("seconds", 1.0), ("offset", 1.0)]
+    {
         assert!(summary[field].as_f64().unwrap() >= least, "{field} in {summary}");
     }
     assert_eq!((&summary["skipped"], &summary["failed"]), (&0.into(), &0.into()));
@@ -77,7 +79,8 @@ fn one_database_into_another() {
     fill(&source, &FillOptions::mixed(200));
     source.cmd(&["SWAPDB", "0", "5"]);
     target.cmd(&["SET", "in db 0", "of no concern"]);
-    let args = ["--from", &format!("{}/5", source.url()), "--to", &format!("{}/7", target.url()), "--until", "caught-up"];
+    let args =
+        ["--from", &format!("{}/5", source.url()), "--to", &format!("{}/7", target.url()), "--until", "caught-up"];
     ends(migrate(&args), 0);
     assert_eq!(target.info("keyspace").keys().map(String::as_str).collect::<Vec<_>>(), ["db0", "db7"]);
     target.cmd(&["SWAPDB", "7", "5"]);

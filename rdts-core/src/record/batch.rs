@@ -386,11 +386,7 @@ mod tests {
         let batch = batch(&[&["SET", "k", "a\r\nb"], &["PING"], &["DEL", "", "x"]]);
         assert_eq!(
             texts(&batch),
-            [
-                ("SET k a\r\nb".into(), Some("k".into())),
-                ("PING".into(), None),
-                ("DEL  x".into(), Some(String::new()))
-            ]
+            [("SET k a\r\nb".into(), Some("k".into())), ("PING".into(), None), ("DEL  x".into(), Some(String::new()))]
         );
         assert_eq!(batch.commands().map(|command| command.raw().len()).sum::<usize>(), batch.bytes().len());
         assert_eq!(batch.commands().map(|command| command.offset()).collect::<Vec<_>>(), [0, 1, 2]);
@@ -402,8 +398,12 @@ mod tests {
         for mask in 0..16u32 {
             let mut kept = batch(all);
             kept.retain(|command| mask >> command.offset() & 1 == 1);
-            let expected: Vec<_> =
-                texts(&batch(all)).into_iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, t)| t).collect();
+            let expected: Vec<_> = texts(&batch(all))
+                .into_iter()
+                .enumerate()
+                .filter(|(i, _)| mask >> i & 1 == 1)
+                .map(|(_, t)| t)
+                .collect();
             assert_eq!(texts(&kept), expected, "{mask:04b}");
         }
     }

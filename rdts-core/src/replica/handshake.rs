@@ -214,10 +214,7 @@ mod tests {
             handshake.line(format!("+CONTINUE {other}").as_bytes()).unwrap(),
             Action::Done(Sync::Continue { replid: other.parse().unwrap() })
         );
-        assert_eq!(
-            handshake.line(b"+CONTINUE").unwrap(),
-            Action::Done(Sync::Continue { replid: ID.parse().unwrap() })
-        );
+        assert_eq!(handshake.line(b"+CONTINUE").unwrap(), Action::Done(Sync::Continue { replid: ID.parse().unwrap() }));
     }
 
     #[test]

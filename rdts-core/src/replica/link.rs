@@ -63,7 +63,7 @@ impl LinkConfig {
 }
 
 /// One read's worth of bytes. Big enough that a system call is cheap beside its bytes.
-const BLOCK: usize = 256 << 10;
+const BLOCK: u32 = 256 << 10;
 /// A line of the handshake is never longer.
 const MAX_LINE: usize = 64 << 10;
 
@@ -222,7 +222,12 @@ impl Lines {
                 return Err(Error::protocol("a line of more than 64 KiB during the handshake"));
             }
             match tokio::time::timeout(self.deadline, self.stream.read_buf(&mut self.input)).await {
-                Ok(Ok(0)) => return Err(Error::new(ErrorKind::Disconnected, "the primary closed the connection during the handshake")),
+                Ok(Ok(0)) => {
+                    return Err(Error::new(
+                        ErrorKind::Disconnected,
+                        "the primary closed the connection during the handshake",
+                    ));
+                }
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(broken(error)),
                 Err(_) => {
@@ -271,20 +276,27 @@ async fn shake_hands(lines: &mut Lines, resume: Resume, deadlines: Deadlines) ->
     }
 }
 
-async fn read(mut socket: OwnedReadHalf, first: BytesMut, blocks: mpsc::UnboundedSender<Result<Block>>, config: LinkConfig) {
-    let room = Arc::new(Semaphore::new(config.read_ahead.max(BLOCK as u32) as usize));
+async fn read(
+    mut socket: OwnedReadHalf,
+    first: BytesMut,
+    blocks: mpsc::UnboundedSender<Result<Block>>,
+    config: LinkConfig,
+) {
+    let room = Arc::new(Semaphore::new(config.read_ahead.max(BLOCK) as usize));
     let silence = config.deadlines.reply;
     let mut block = first;
     loop {
         if !block.is_empty() {
             let bytes = block.split().freeze();
-            let Ok(permit) = room.clone().acquire_many_owned(bytes.len() as u32).await else { return };
+            // A block is never larger than the room; what the handshake left is smaller.
+            let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            let Ok(permit) = room.clone().acquire_many_owned(size).await else { return };
             if blocks.send(Ok((bytes, permit))).is_err() {
                 return;
             }
         }
-        if block.capacity() < BLOCK / 4 {
-            block = BytesMut::with_capacity(BLOCK);
+        if block.capacity() < BLOCK as usize / 4 {
+            block = BytesMut::with_capacity(BLOCK as usize);
         }
         let error = match tokio::time::timeout(silence, socket.read_buf(&mut block)).await {
             Ok(Ok(0)) => closed(),

@@ -46,7 +46,7 @@ impl RdbSource {
             return Err(Error::new(ErrorKind::Io, "is a directory, not an RDB file").at(name));
         }
         let mut source = Self::read_from(name, file, target, options).await?;
-        source.length = metadata.is_file().then(|| metadata.len());
+        source.length = metadata.is_file().then_some(metadata.len());
         Ok(source)
     }
 
@@ -61,7 +61,12 @@ impl<R: AsyncRead + Send + Unpin + 'static> RdbSource<R> {
     ///
     /// # Errors
     /// As [`open`](RdbSource::open).
-    pub async fn read_from(name: impl Into<String>, reader: R, target: Target, options: TranslateOptions) -> Result<Self> {
+    pub async fn read_from(
+        name: impl Into<String>,
+        reader: R,
+        target: Target,
+        options: TranslateOptions,
+    ) -> Result<Self> {
         let parser = ParserOptions::default().validate(true);
         let mut source = Self {
             name: name.into(),
@@ -86,7 +91,8 @@ impl<R: AsyncRead + Send + Unpin + 'static> RdbSource<R> {
     async fn fill(&mut self, least: usize) -> Result<()> {
         self.buffer.reserve(least.max(BLOCK));
         let read = self.reader.read_buf(&mut self.buffer).await;
-        let count = read.map_err(|error| Error::new(ErrorKind::Io, "cannot be read").with_source(error).at(&self.name))?;
+        let count =
+            read.map_err(|error| Error::new(ErrorKind::Io, "cannot be read").with_source(error).at(&self.name))?;
         self.eof = count == 0;
         Ok(())
     }

@@ -132,7 +132,9 @@ impl ReplicaSource {
                     return Ok(None);
                 }
                 if !self.buffer.starts_with(delimiter) {
-                    let text = format!("the snapshot of {rdb_bytes} bytes is not followed by the delimiter that was announced");
+                    let text = format!(
+                        "the snapshot of {rdb_bytes} bytes is not followed by the delimiter that was announced"
+                    );
                     return Err(Error::new(ErrorKind::Snapshot, text));
                 }
                 let rdb_bytes = *rdb_bytes;
@@ -165,7 +167,8 @@ impl ReplicaSource {
                 self.skipped += snapshot.skipped();
                 match *framing {
                     Framing::Length(length) if length != rdb_bytes => {
-                        let text = format!("the snapshot ends after {rdb_bytes} of the {length} bytes that were announced");
+                        let text =
+                            format!("the snapshot ends after {rdb_bytes} of the {length} bytes that were announced");
                         Err(Error::new(ErrorKind::Snapshot, text))
                     }
                     Framing::Length(_) => Ok(Some(self.end_snapshot(rdb_bytes))),
@@ -191,7 +194,8 @@ impl ReplicaSource {
         tracing::info!(rdb_bytes, offset = self.offset, "the snapshot has been read");
         // The position of the stream, not of the snapshot: everything in the snapshot is behind it.
         let snapshot_end = Position::snapshot(self.replid, self.offset, rdb_bytes);
-        let position = if self.options.snapshot_only { snapshot_end } else { Position::stream(self.replid, self.offset, 0) };
+        let position =
+            if self.options.snapshot_only { snapshot_end } else { Position::stream(self.replid, self.offset, 0) };
         self.builder.take(position)
     }
 
@@ -214,7 +218,11 @@ impl ReplicaSource {
             used += length;
             full = self.builder.size() >= BATCH && !translator.in_transaction();
             if self.builder.size() > MAX_TRANSACTION {
-                let text = format!("a transaction of more than {} MiB at replication offset {}", MAX_TRANSACTION >> 20, self.offset);
+                let text = format!(
+                    "a transaction of more than {} MiB at replication offset {}",
+                    MAX_TRANSACTION >> 20,
+                    self.offset
+                );
                 return Err(Error::new(ErrorKind::Limit, text));
             }
         }

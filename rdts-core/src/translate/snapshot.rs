@@ -138,8 +138,10 @@ impl SnapshotTranslator {
         let value_type = header.value_type;
         let kind = value_type.kind();
         // The access time or counter of a string survives only in a RESTORE.
-        let access = self.target.restore_options() && (self.key.idle_seconds.is_some() || self.key.lfu_frequency.is_some());
-        let in_pieces = matches!(kind, ValueKind::String | ValueKind::List | ValueKind::Set | ValueKind::ZSet | ValueKind::Hash);
+        let access =
+            self.target.restore_options() && (self.key.idle_seconds.is_some() || self.key.lfu_frequency.is_some());
+        let in_pieces =
+            matches!(kind, ValueKind::String | ValueKind::List | ValueKind::Set | ValueKind::ZSet | ValueKind::Hash);
         if kind == ValueKind::String && !access {
             return Ok(ValueMode::Decode);
         }
@@ -201,7 +203,8 @@ impl SnapshotTranslator {
         let idle = key.idle_seconds.filter(|_| options);
         let frequency = key.lfu_frequency.filter(|_| options && idle.is_none());
         let arena = out.arena();
-        let words = 4 + usize::from(replace) + usize::from(absolute) + 2 * usize::from(idle.is_some() || frequency.is_some());
+        let words =
+            4 + usize::from(replace) + usize::from(absolute) + 2 * usize::from(idle.is_some() || frequency.is_some());
         encode::array_header(arena, words);
         encode::bulk(arena, b"RESTORE");
         let at = bulk_at(arena, &key.name);
@@ -251,7 +254,8 @@ impl SnapshotTranslator {
             let Some(value_type) = self.key.value_type else {
                 return Err(Error::protocol("an element came before its key"));
             };
-            self.big = Some(BigValue::start(&self.key, value_type.kind(), self.target, self.options.on_conflict, offset, out));
+            self.big =
+                Some(BigValue::start(&self.key, value_type.kind(), self.target, self.options.on_conflict, offset, out));
         }
         match &mut self.big {
             Some(big) => big.add(event, &self.key, offset, out),

@@ -41,16 +41,18 @@ impl Target {
     /// # Errors
     /// [`ErrorKind::Protocol`] if there is no version in it, [`ErrorKind::Unsupported`] for a server before 2.8.
     pub fn from_info(info: &str) -> Result<Self> {
-        let field = |name: &str| {
-            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-        };
+        let field =
+            |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         let target = match (field("valkey_version"), field("redis_version")) {
             (Some(text), _) => Self { family: Family::Valkey, version: version(text)? },
             (None, Some(text)) => Self { family: Family::Redis, version: version(text)? },
             (None, None) => return Err(Error::protocol("INFO server names neither redis_version nor valkey_version")),
         };
         if target.version < (2, 8, 0) {
-            return Err(Error::new(ErrorKind::Unsupported, format!("{target} is too old: the oldest server supported is Redis 2.8")));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{target} is too old: the oldest server supported is Redis 2.8"),
+            ));
         }
         Ok(target)
     }
@@ -94,15 +96,18 @@ impl Target {
         };
         if matches!(
             value_type,
-            HashListpackExPreGa | HashMetadataPreGa | HashTemplateArrayRef | HashTemplateListpackRef | KeydbCron | Module
+            HashListpackExPreGa
+                | HashMetadataPreGa
+                | HashTemplateArrayRef
+                | HashTemplateListpackRef
+                | KeydbCron
+                | Module
         ) {
             return false;
         }
         let needed = value_type.min_rdb_version();
-        let same_family = matches!(
-            (self.family, dialect),
-            (Family::Redis, Dialect::Redis) | (Family::Valkey, Dialect::Valkey)
-        );
+        let same_family =
+            matches!((self.family, dialect), (Family::Redis, Dialect::Redis) | (Family::Valkey, Dialect::Valkey));
         needed <= self.rdb_version() && (needed <= 11 || same_family)
     }
 
@@ -161,9 +166,12 @@ impl fmt::Display for Target {
 }
 
 fn version(text: &str) -> Result<(u16, u16, u16)> {
-    let mut parts = text.split('.').map(|part| part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse());
+    let mut parts =
+        text.split('.').map(|part| part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse());
     match (parts.next(), parts.next(), parts.next()) {
-        (Some(Ok(major)), Some(Ok(minor)), patch) => Ok((major, minor, patch.and_then(std::result::Result::ok).unwrap_or(0))),
+        (Some(Ok(major)), Some(Ok(minor)), patch) => {
+            Ok((major, minor, patch.and_then(std::result::Result::ok).unwrap_or(0)))
+        }
         _ => Err(Error::protocol(format!("'{}' is no server version", text.escape_debug()))),
     }
 }

@@ -297,7 +297,12 @@ async fn a_primary_that_goes_wrong_is_told_of_with_its_address() {
         ("no delimiter", with(&[&header, SNAPSHOT]), ErrorKind::Disconnected, "closed"),
         ("half a delimiter", with(&[&header, SNAPSHOT, &delimiter[..39]]), ErrorKind::Disconnected, "closed"),
         ("rubbish as stream", with(&[&sized(whole), SNAPSHOT, b"*1\r\n:5\r\n"]), ErrorKind::Protocol, "offset 7"),
-        ("a database that is none", with(&[&sized(whole), SNAPSHOT, b"*2\r\n$6\r\nSELECT\r\n$1\r\nx\r\n"]), ErrorKind::Protocol, "SELECT"),
+        (
+            "a database that is none",
+            with(&[&sized(whole), SNAPSHOT, b"*2\r\n$6\r\nSELECT\r\n$1\r\nx\r\n"]),
+            ErrorKind::Protocol,
+            "SELECT",
+        ),
         ("half a command", with(&[&sized(whole), SNAPSHOT, b"*1\r\n$4\r\nPI"]), ErrorKind::Disconnected, "closed"),
     ] {
         for piece in [1, 1 << 20] {

@@ -39,7 +39,9 @@ async fn databases_are_selected_also_inside_of_transactions() {
     let multi = Mark::new(0, Kind::Multi);
     let exec = Mark::new(5, Kind::Exec);
     sink.write(batch(1, &[(write(0), "SET a 0"), (write(3), "SET a 3"), (write(0), "SET b 0")])).await.unwrap();
-    sink.write(batch(2, &[(multi, "MULTI"), (write(0), "INCR a"), (write(5), "SET a 5"), (exec, "EXEC")])).await.unwrap();
+    sink.write(batch(2, &[(multi, "MULTI"), (write(0), "INCR a"), (write(5), "SET a 5"), (exec, "EXEC")]))
+        .await
+        .unwrap();
     sink.write(batch(3, &[(write(5), "APPEND a 5")])).await.unwrap();
     sink.flush().await.unwrap();
     let acked = sink.acked();
@@ -78,9 +80,24 @@ async fn the_first_bad_reply_stops_the_sink_before_its_batch() {
         ("wrong type", vec![(write(0), "LPUSH string x")], ErrorKind::Rejected, "WRONGTYPE"),
         ("unknown", vec![(write(0), "FROBNICATE x")], ErrorKind::Rejected, "FROBNICATE"),
         ("key is there", vec![(snapshot, "SET string y NX")], ErrorKind::TargetNotEmpty, "somebody else"),
-        ("renamed onto", vec![(write(0), "SET t x"), (snapshot, "RENAMENX t string")], ErrorKind::TargetNotEmpty, "RENAMENX"),
-        ("in a transaction", vec![(multi, "MULTI"), (write(0), "LPUSH string x"), (exec, "EXEC")], ErrorKind::Rejected, "WRONGTYPE"),
-        ("in a queue", vec![(multi, "MULTI"), (write(0), "FROBNICATE x"), (exec, "EXEC")], ErrorKind::Rejected, "FROBNICATE"),
+        (
+            "renamed onto",
+            vec![(write(0), "SET t x"), (snapshot, "RENAMENX t string")],
+            ErrorKind::TargetNotEmpty,
+            "RENAMENX",
+        ),
+        (
+            "in a transaction",
+            vec![(multi, "MULTI"), (write(0), "LPUSH string x"), (exec, "EXEC")],
+            ErrorKind::Rejected,
+            "WRONGTYPE",
+        ),
+        (
+            "in a queue",
+            vec![(multi, "MULTI"), (write(0), "FROBNICATE x"), (exec, "EXEC")],
+            ErrorKind::Rejected,
+            "FROBNICATE",
+        ),
         ("no script", vec![(Mark::new(0, Kind::Script), "EVALSHA aaaa 0")], ErrorKind::Rejected, "NOSCRIPT"),
         ("no database", vec![(write(99), "SET a b")], ErrorKind::Rejected, "SELECT 99"),
     ] {
