@@ -8,7 +8,6 @@ use crate::error::ReadError;
 use crate::event::Event;
 use crate::options::{ParserOptions, ValueMode};
 use crate::parser::{Parser, Step};
-use crate::tok::Tok;
 use crate::version::Version;
 
 /// Events of whatever tokio can read. [`into_parts`](Self::into_parts) gives the source back, with what follows the file.
@@ -58,10 +57,10 @@ impl<R: AsyncRead + Unpin> AsyncReader<R> {
     /// Reading failed, or the data is not good.
     #[inline]
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, ReadError> {
-        let (consumed, tok) = loop {
+        let consumed = loop {
             match self.parser.step(self.buffer.filled(), self.eof)? {
-                Step::Event { consumed, tok: Tok::Consumed } => self.buffer.consume(consumed),
-                Step::Event { consumed, tok } => break (consumed, tok),
+                Step::Event(consumed) if self.parser.found_nothing() => self.buffer.consume(consumed),
+                Step::Event(consumed) => break consumed,
                 Step::Need(_) => self.fill().await?,
                 Step::Done => return Ok(None),
             }
@@ -69,7 +68,7 @@ impl<R: AsyncRead + Unpin> AsyncReader<R> {
         // What the event borrows stays in its place until more is read.
         let at = self.buffer.mark();
         self.buffer.consume(consumed);
-        Ok(Some(self.parser.event(self.buffer.from_mark(at), tok)))
+        Ok(Some(self.parser.event(self.buffer.since(at))))
     }
 
     async fn fill(&mut self) -> Result<(), ReadError> {

@@ -32,7 +32,7 @@ impl Buffer {
         self.start += n;
     }
 
-    /// The place of the first filled byte, for [`Self::from_mark`].
+    /// The place of the first filled byte, for [`Self::since`].
     #[inline]
     pub(crate) fn mark(&self) -> usize {
         self.start
@@ -40,7 +40,7 @@ impl Buffer {
 
     /// What was filled from a mark on, though it may be consumed by now. Valid until [`Self::room`] is called.
     #[inline]
-    pub(crate) fn from_mark(&self, mark: usize) -> &[u8] {
+    pub(crate) fn since(&self, mark: usize) -> &[u8] {
         &self.bytes[mark..self.end]
     }
 

@@ -75,6 +75,7 @@ const TABLE: [u64; 256] = {
 };
 
 /// Which entry of the table has a given top byte: each has a different one, which is what makes a step reversible.
+#[expect(clippy::cast_possible_truncation, reason = "the table has 256 entries")]
 const BY_TOP: [u8; 256] = {
     let mut index = [0; 256];
     let mut i = 0;
@@ -93,6 +94,7 @@ fn undo(crc: u64, byte: u8) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation)]
     use super::*;
 
     #[test]

@@ -5,10 +5,10 @@ use bytes::{BufMut, BytesMut};
 use crate::crc64;
 use crate::decode::{Decoder, Env};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, KeyExtras};
+use crate::event::Event;
 use crate::options::ParserOptions;
 use crate::scan::Scanner;
-use crate::tok::{Buffers, Tok};
+use crate::tok::{Attributes, Buffers, Tok};
 use crate::token::{At, Halt};
 use crate::validate::Validator;
 use crate::value::{Builder, Value};
@@ -32,7 +32,7 @@ pub struct Payload<'a> {
     pub value_type: ValueType,
     /// The value: what follows the type byte.
     pub value: &'a [u8],
-    /// Metadata of the key, if there is any: see [`KeyExtras::key_meta`].
+    /// Metadata of the key, if there is any: see [`KeyExtras::key_meta`](crate::KeyExtras::key_meta).
     pub key_meta: Option<&'a [u8]>,
     /// The version in the footer; 80 and up is Valkey.
     pub version: u16,
@@ -131,7 +131,8 @@ pub struct ValueEvents<'a> {
     options: ParserOptions,
     decoder: Decoder,
     buffers: Buffers,
-    extras: KeyExtras,
+    attributes: Attributes,
+    tok: Tok,
     done: bool,
 }
 
@@ -153,7 +154,8 @@ impl<'a> ValueEvents<'a> {
             options,
             decoder,
             buffers: Buffers::default(),
-            extras: KeyExtras::default(),
+            attributes: Attributes::default(),
+            tok: Tok::ValueEnd,
             done: false,
         }
     }
@@ -167,15 +169,20 @@ impl<'a> ValueEvents<'a> {
             return Ok(None);
         }
         let templates = Default::default();
-        let mut env =
-            Env { limits: &self.options.limits, buffers: &mut self.buffers, templates: &templates, base: self.base };
+        let mut env = Env {
+            limits: &self.options.limits,
+            buffers: &mut self.buffers,
+            templates: &templates,
+            base: self.base,
+            out: &mut self.tok,
+        };
         let step = self.decoder.step(&mut env, self.value, &mut self.at);
-        let tok = step.map_err(|halt| error_of(halt, self.base, self.value.len()))?;
-        if let Tok::ValueEnd = tok {
+        step.map_err(|halt| error_of(halt, self.base, self.value.len()))?;
+        if let Tok::ValueEnd = self.tok {
             self.done = true;
             self.check_end()?;
         }
-        Ok(Some(tok.event(self.value, &self.buffers, &self.extras)))
+        Ok(Some(self.tok.event(self.value, &self.buffers, &self.attributes)))
     }
 
     /// Walks the rest of the value to see whether it is sound: everything that decoding finds, and fields, members or names that occur twice
@@ -186,7 +193,8 @@ impl<'a> ValueEvents<'a> {
     /// As [`next_event`](Self::next_event); also an aggregate without elements, which is no value.
     pub fn validate(mut self) -> Result<(), Error> {
         let templates = Default::default();
-        let mut env = Env { limits: &self.options.limits, buffers: &mut self.buffers, templates: &templates, base: self.base };
+        let (limits, buffers) = (&self.options.limits, &mut self.buffers);
+        let mut env = Env { limits, buffers, templates: &templates, base: self.base, out: &mut self.tok };
         let mut validator = Validator::default();
         validator
             .run(&mut self.decoder, &mut env, self.value, &mut self.at, self.base)

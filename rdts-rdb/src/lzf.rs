@@ -211,7 +211,7 @@ pub(crate) fn encode(input: &[u8], out: &mut Vec<u8>) -> Option<usize> {
             out.push(7 << 5 | high);
             out.push(u8::try_from(len - 9).ok()?);
         }
-        out.push((back & 0xFF) as u8);
+        out.push(u8::try_from(back & 0xFF).ok()?);
         i += len;
         literal_start = i;
         if out.len() - base > max {
@@ -236,7 +236,7 @@ fn put_literals(literals: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
     use super::*;
     use proptest::prelude::*;
 

@@ -32,8 +32,6 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    pub(crate) const EMPTY: Self = Self { start: 0, end: 0, source: Source::Data };
-
     #[inline(always)]
     pub(crate) fn new(source: Source, start: usize, end: usize) -> Self {
         Self { start, end, source }
@@ -86,6 +84,15 @@ impl Buffers {
     }
 }
 
+/// Attributes of a key; kept beside the event, since hardly any key has one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    pub(crate) expire_at_ms: Option<i64>,
+    pub(crate) idle_seconds: Option<u64>,
+    pub(crate) lfu_frequency: Option<u8>,
+    pub(crate) extras: Option<Box<KeyExtras>>,
+}
+
 /// An [`Event`] without a lifetime.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Tok {
@@ -125,13 +132,10 @@ pub(crate) enum Tok {
         id: u64,
         fields: u64,
     },
+    /// Its other parts are in [`Attributes`].
     Key {
         key: Span,
         value_type: ValueType,
-        expire_at_ms: Option<i64>,
-        idle_seconds: Option<u64>,
-        lfu_frequency: Option<u8>,
-        extras: bool,
     },
     String {
         total: u64,
@@ -238,20 +242,18 @@ pub(crate) enum ModuleTok {
 impl Tok {
     /// The event, borrowed from the caller's buffer and the machine's memory.
     #[inline(always)]
-    pub(crate) fn event<'a>(self, data: &'a [u8], buffers: &'a Buffers, extras: &'a KeyExtras) -> Event<'a> {
+    pub(crate) fn event<'a>(&self, data: &'a [u8], buffers: &'a Buffers, attributes: &'a Attributes) -> Event<'a> {
         let bytes = |span| buffers.bytes(data, span);
         let str = |tok| buffers.str(data, tok);
-        match self {
-            Self::Key { key, value_type, expire_at_ms, idle_seconds, lfu_frequency, extras: has } => {
-                Event::Key(KeyHeader {
-                    key: bytes(key),
-                    value_type,
-                    expire_at_ms,
-                    idle_seconds,
-                    lfu_frequency,
-                    extras: has.then_some(extras),
-                })
-            }
+        match *self {
+            Self::Key { key, value_type } => Event::Key(KeyHeader {
+                key: bytes(key),
+                value_type,
+                expire_at_ms: attributes.expire_at_ms,
+                idle_seconds: attributes.idle_seconds,
+                lfu_frequency: attributes.lfu_frequency,
+                extras: attributes.extras.as_deref(),
+            }),
             Self::Raw(span) => Event::Raw(bytes(span)),
             Self::RawChunk { data, last } => Event::RawChunk { data: bytes(data), last },
             Self::String { total, offset, data, int } => {
@@ -268,15 +270,15 @@ impl Tok {
                 id,
                 fields: StreamFields { names: names.map(bytes), body: bytes(body), left: fields },
             }),
-            other => other.rare(data, buffers),
+            _ => self.rare(data, buffers),
         }
     }
 
     #[inline(never)]
-    fn rare<'a>(self, data: &'a [u8], buffers: &'a Buffers) -> Event<'a> {
+    fn rare<'a>(&self, data: &'a [u8], buffers: &'a Buffers) -> Event<'a> {
         let bytes = |span| buffers.bytes(data, span);
         let str = |tok| buffers.str(data, tok);
-        match self {
+        match *self {
             Self::Header(version) => Event::Header(version),
             Self::Aux { name, value } => Event::Aux { name: bytes(name), value: bytes(value) },
             Self::SelectDb(db) => Event::SelectDb(db),

@@ -41,25 +41,23 @@ impl Validator {
         start: u64,
     ) -> Leaf<()> {
         loop {
-            let tok = decoder.step(env, data, at)?;
-            match tok {
+            decoder.step(env, data, at)?;
+            match *env.out {
                 Tok::ValueEnd => return self.finish(start),
                 Tok::HashField { field: unique, .. }
                 | Tok::SetMember(unique)
                 | Tok::ZSetMember { member: unique, .. } => {
-                    if self.hashes.len() < env.limits.max_duplicate_check {
-                        self.hashes.push(hash(&self.key, data, env.buffers, unique));
-                    }
+                    self.remember(env, data, unique);
                 }
-                // Names are only unique among their like; the end of a group ends its consumers.
+                // Names are only unique among their like; what follows a group's consumers ends them.
                 Tok::StreamGroup { name, .. } => {
                     self.end_of_consumers(start)?;
                     if self.names.len() < env.limits.max_duplicate_check {
                         self.names.push(hash(&self.key, data, env.buffers, StrTok::Bytes(name)));
                     }
                 }
-                Tok::StreamConsumer { name, .. } => self.remember(env, data, StrTok::Bytes(name)),
                 Tok::StreamIdempotency { .. } => self.end_of_consumers(start)?,
+                Tok::StreamConsumer { name, .. } => self.remember(env, data, StrTok::Bytes(name)),
                 Tok::StreamProducer { id, .. } => self.remember(env, data, StrTok::Bytes(id)),
                 _ => {}
             }

@@ -123,12 +123,22 @@ pub struct Idempotency {
     pub duration_s: u64,
     /// How many are remembered for each producer.
     pub max_entries: u64,
-    /// Producers with the ids that they gave and the entries that these became.
-    pub producers: Vec<(Vec<u8>, Vec<(Vec<u8>, StreamId)>)>,
+    /// Producers.
+    pub producers: Vec<Producer>,
     /// Ids ever added.
     pub added: u64,
     /// Duplicates ever refused.
     pub duplicates: u64,
+}
+
+/// An idempotent producer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Producer {
+    /// Its name.
+    pub id: Vec<u8>,
+    /// The ids that it gave and the entries that they became, oldest first.
+    pub iids: Vec<(Vec<u8>, StreamId)>,
 }
 
 /// A module's value.
@@ -366,11 +376,11 @@ fn push_stream(stream: &mut Stream, hint: &mut usize, event: &Event<'_>) -> Resu
                 Some(Idempotency { duration_s: *duration_s, max_entries: *max_entries, ..Idempotency::default() });
         }
         Event::StreamProducer { id, .. } => {
-            stream.idempotency.as_mut().ok_or(ORDER)?.producers.push((id.to_vec(), Vec::new()))
+            stream.idempotency.as_mut().ok_or(ORDER)?.producers.push(Producer { id: id.to_vec(), iids: Vec::new() });
         }
         Event::StreamProducerId { iid, id } => {
             let producers = &mut stream.idempotency.as_mut().ok_or(ORDER)?.producers;
-            producers.last_mut().ok_or(ORDER)?.1.push((iid.to_vec(), *id));
+            producers.last_mut().ok_or(ORDER)?.iids.push((iid.to_vec(), *id));
         }
         Event::StreamIdempotencyStats { added, duplicates } => {
             let idempotency = stream.idempotency.as_mut().ok_or(ORDER)?;

@@ -6,7 +6,7 @@ use crate::tok::{ArrayTok, Tok};
 use crate::token::{self, Halt, Leaf};
 
 impl Decoder {
-    pub(super) fn begin_array(&mut self, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_array(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let (len, next) = token::length(data, *at)?;
         let (has_index, after) = token::length(data, next)?;
         let (insert_index, next) = match has_index {
@@ -21,13 +21,13 @@ impl Decoder {
         self.base = 0;
         self.state = State::Array;
         *at = next;
-        Ok(Some(Tok::ArrayHeader { len, insert_index }))
+        env.give(Tok::ArrayHeader { len, insert_index })
     }
 
-    pub(super) fn array(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn array(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if self.left == 0 {
             self.state = State::End;
-            return Ok(None);
+            return Ok(false);
         }
         let (index, at_tag) = token::length(data, *at)?;
         if index < self.base || index == u64::MAX {
@@ -56,10 +56,10 @@ impl Decoder {
         *at = next;
         self.left -= 1;
         self.base = index + 1;
-        Ok(Some(Tok::ArrayItem { index, value }))
+        env.give(Tok::ArrayItem { index, value })
     }
 
-    pub(super) fn begin_cron(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_cron(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let (script, next) = name(env, data, *at)?;
         let (start, next) = token::array(data, next)?;
         let (interval, next) = token::array(data, next)?;
@@ -67,10 +67,10 @@ impl Decoder {
         self.left = keys;
         self.state = State::CronKeys;
         *at = next;
-        Ok(Some(Tok::Cron { script, start: u64::from_le_bytes(start), interval: u64::from_le_bytes(interval) }))
+        env.give(Tok::Cron { script, start: u64::from_le_bytes(start), interval: u64::from_le_bytes(interval) })
     }
 
-    pub(super) fn cron_part(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn cron_part(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let keys = self.state == State::CronKeys;
         if self.left == 0 {
             if keys {
@@ -81,11 +81,11 @@ impl Decoder {
             } else {
                 self.state = State::End;
             }
-            return Ok(None);
+            return Ok(false);
         }
         let (part, next) = element(env, data, *at)?;
         *at = next;
         self.left -= 1;
-        Ok(Some(if keys { Tok::CronKey(part) } else { Tok::CronArg(part) }))
+        env.give(if keys { Tok::CronKey(part) } else { Tok::CronArg(part) })
     }
 }

@@ -9,7 +9,7 @@ const TOO_LATE: ErrorKind = ErrorKind::BadStructure("a field's expiry does not f
 
 impl Decoder {
     /// Least expiry and count in front of a hash of Redis 7.4.
-    pub(super) fn begin_relative(&mut self, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_relative(&mut self, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let (least, next) = token::array(data, *at)?;
         let (count, next) = token::length(data, next)?;
         let least = i64::from_le_bytes(least);
@@ -17,7 +17,7 @@ impl Decoder {
         self.left = count;
         self.state = State::Plain(Plain::HashRelative);
         *at = next;
-        Ok(None)
+        Ok(false)
     }
 
     pub(super) fn field_with_expiry(

@@ -6,20 +6,20 @@ use crate::tok::{ModuleTok, Tok};
 use crate::token::{self, Halt, Leaf};
 
 impl Decoder {
-    pub(super) fn module_id(&mut self, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn module_id(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let (id, next) = token::length(data, *at)?;
         *at = next;
         self.state = State::ModuleItem;
-        Ok(Some(Tok::Module(id)))
+        env.give(Tok::Module(id))
     }
 
-    pub(super) fn module_item(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn module_item(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let (opcode, start) = token::length(data, *at)?;
         let (item, next) = match opcode {
             0 => {
                 *at = start;
                 self.state = State::End;
-                return Ok(None);
+                return Ok(false);
             }
             1 => {
                 let (value, next) = token::length(data, start)?;
@@ -44,6 +44,6 @@ impl Decoder {
             _ => return Err(Halt::fail(ErrorKind::BadModule("unknown kind of item"), *at)),
         };
         *at = next;
-        Ok(Some(Tok::ModuleItem(item)))
+        env.give(Tok::ModuleItem(item))
     }
 }

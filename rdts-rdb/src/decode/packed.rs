@@ -219,9 +219,6 @@ impl Packed {
 
     /// The terminator was met: everything must have been said.
     pub(super) fn check_end(&self) -> Result<(), Stop> {
-        if self.form == Form::Intset {
-            return Ok(());
-        }
         if self.left != 1 {
             return Err(Stop::Bad("bytes follow its end"));
         }
@@ -235,8 +232,16 @@ impl Packed {
     }
 }
 
-/// Elements that belong together.
-type Group = ([Option<Element>; 3], usize);
+const UNEVEN: Stop = Stop::Bad("it ends in the middle of what belongs together");
+
+/// An element with its bytes.
+#[inline(always)]
+fn tok(source: Source, element: Element) -> StrTok {
+    match element {
+        Element::Bytes { start, end } => StrTok::Bytes(Span::new(source, start, end)),
+        Element::Int(i) => StrTok::Int(i),
+    }
+}
 
 impl Decoder {
     pub(super) fn begin_packed(
@@ -246,84 +251,141 @@ impl Decoder {
         at: &mut usize,
         form: Form,
         shape: Shape,
-    ) -> Leaf<Option<Tok>> {
+    ) -> Leaf<bool> {
         *at = self.packed.open(env, data, *at, form, shape)?;
         self.left = 0;
         self.template.restart();
         self.state = State::Packed;
-        Ok(None)
+        Ok(false)
     }
 
     #[inline]
-    pub(super) fn packed(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
-        let window = self.packed.window(&env.buffers.blob, data, *at);
+    pub(super) fn packed(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if !self.packed.header_read {
             self.packed.header(env, data, at)?;
-            return Ok(None);
-        }
-        if self.packed.shape == Shape::StreamNode {
-            return self.stream_node(env, data, at);
+            return Ok(false);
         }
         let max = env.limits.max_element;
-        let taken = match self.packed.form {
-            Form::Listpack => take_listpack(&window, self.packed.shape, max),
-            Form::Ziplist => take_ziplist(&window, self.packed.shape, max, &mut self.packed.previous),
-            Form::Intset => take_intset(&window, &mut self.packed),
-            Form::Zipmap => take_zipmap(&window, max),
-        };
-        let (elements, next) = match taken {
-            Ok(Some(group)) => group,
-            Ok(None) => {
-                self.packed.check_end().map_err(|stop| self.packed.stopped(stop, &window, env.limits))?;
-                self.end_of_blob(at)?;
-                return Ok(None);
+        match self.packed.form {
+            Form::Listpack if self.packed.shape == Shape::StreamNode => self.stream_node(env, data, at),
+            Form::Listpack => self.packed_group(env, data, at, |bytes, at, _| listpack::element(bytes, at, max)),
+            Form::Ziplist => self.packed_group(env, data, at, |bytes, at, previous| {
+                let (element, next) = ziplist::element(bytes, at, *previous, max)?;
+                *previous = next - at;
+                Ok((element, next))
+            }),
+            Form::Intset => self.packed_integer(env, data, at),
+            Form::Zipmap => self.packed_pair(env, data, at),
+        }
+    }
+
+    /// The next elements that belong together, of a blob that `read` reads.
+    #[inline(always)]
+    fn packed_group(
+        &mut self,
+        env: &mut Env<'_>,
+        data: &[u8],
+        at: &mut usize,
+        read: impl Fn(&[u8], usize, &mut usize) -> Result<(Element, usize), Stop>,
+    ) -> Leaf<bool> {
+        let window = self.packed.window(&env.buffers.blob, data, *at);
+        let (bytes, here, source) = (window.bytes, window.at, window.source);
+        match bytes.get(here) {
+            Some(&listpack::END) => return self.packed_end(env, data, at),
+            Some(_) => {}
+            None => return Err(self.packed.stopped(Stop::Short(here + 1), &window, env.limits)),
+        }
+        let mut previous = self.packed.previous;
+        let stopped = |packed: &Packed, stop| packed.stopped(stop, &window, env.limits);
+        let mut another = |packed: &Packed, at: usize| {
+            if bytes.get(at) == Some(&listpack::END) {
+                return Err(stopped(packed, UNEVEN));
             }
-            Err(stop) => return Err(self.packed.stopped(stop, &window, env.limits)),
+            read(bytes, at, &mut previous).map_err(|stop| stopped(packed, stop))
         };
-        let here = window.at;
-        let tok = |element: Option<Element>| match element {
-            Some(Element::Bytes { start, end }) => StrTok::Bytes(Span::new(window.source, start, end)),
-            Some(Element::Int(i)) => StrTok::Int(i),
-            None => StrTok::Bytes(Span::EMPTY),
-        };
-        let [first, second, third] = elements;
-        let result = match self.packed.shape {
-            Shape::Hash => Tok::HashField { field: tok(first), value: tok(second), expire_at_ms: None },
-            Shape::List => Tok::ListItem(tok(first)),
-            Shape::Set => Tok::SetMember(tok(first)),
+        let (first, mut next) = another(&self.packed, here)?;
+        let mut count = 1;
+        let found = match self.packed.shape {
+            Shape::Hash => {
+                let (second, after) = another(&self.packed, next)?;
+                (next, count) = (after, 2);
+                Tok::HashField { field: tok(source, first), value: tok(source, second), expire_at_ms: None }
+            }
+            Shape::List => Tok::ListItem(tok(source, first)),
+            Shape::Set => Tok::SetMember(tok(source, first)),
             Shape::ZSet => {
-                let score = second.and_then(|score| score.resolve(window.bytes).to_f64());
+                let (second, after) = another(&self.packed, next)?;
+                (next, count) = (after, 2);
+                let score = second.resolve(bytes).to_f64();
                 let score = score.ok_or_else(|| self.packed.fail(ErrorKind::BadScore, here))?;
-                Tok::ZSetMember { member: tok(first), score }
+                Tok::ZSetMember { member: tok(source, first), score }
             }
             Shape::HashExpiry => {
+                let (second, after) = another(&self.packed, next)?;
+                let (third, after) = another(&self.packed, after)?;
+                (next, count) = (after, 3);
                 let expire_at_ms = match third {
-                    Some(Element::Int(0)) => None,
-                    Some(Element::Int(ms)) if ms > 0 => Some(ms),
+                    Element::Int(0) => None,
+                    Element::Int(ms) if ms > 0 => Some(ms),
                     _ => {
                         return Err(self
                             .packed
                             .fail(ErrorKind::BadStructure("a field's expiry is no positive number"), here));
                     }
                 };
-                Tok::HashField { field: tok(first), value: tok(second), expire_at_ms }
+                Tok::HashField { field: tok(source, first), value: tok(source, second), expire_at_ms }
             }
             Shape::TemplateRef | Shape::TemplateOwn | Shape::StreamNode => {
-                let value = tok(first);
-                let result = self.template_element(env, value, here)?;
+                let found = self.template_element(env, tok(source, first), here)?;
                 self.packed.seen += 1;
                 self.packed.advance(at, next - here);
-                return Ok(result);
+                return Ok(found);
             }
         };
-        self.packed.seen = self.packed.seen.wrapping_add(match self.packed.shape {
-            Shape::Hash if self.packed.form == Form::Zipmap => 1,
-            Shape::Hash | Shape::ZSet => 2,
-            Shape::HashExpiry => 3,
-            _ => 1,
-        });
+        self.packed.previous = previous;
+        self.packed.seen = self.packed.seen.wrapping_add(count);
         self.packed.advance(at, next - here);
-        Ok(Some(result))
+        env.give(found)
+    }
+
+    fn packed_integer(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
+        if self.packed.left == 0 {
+            self.end_of_blob(at)?;
+            return Ok(false);
+        }
+        let window = self.packed.window(&env.buffers.blob, data, *at);
+        let value = match intset::integer(window.bytes, window.at, self.packed.width) {
+            Ok(value) if self.packed.last.is_none_or(|last| last < value) => value,
+            Ok(_) => return Err(self.packed.stopped(Stop::Bad("its integers do not ascend"), &window, env.limits)),
+            Err(stop) => return Err(self.packed.stopped(stop, &window, env.limits)),
+        };
+        self.packed.last = Some(value);
+        self.packed.advance(at, usize::from(self.packed.width));
+        env.give(Tok::SetMember(StrTok::Int(value)))
+    }
+
+    fn packed_pair(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
+        let window = self.packed.window(&env.buffers.blob, data, *at);
+        let here = window.at;
+        let taken = match window.bytes.get(here) {
+            Some(&zipmap::END) => return self.packed_end(env, data, at),
+            Some(_) => zipmap::pair(window.bytes, here, env.limits.max_element),
+            None => Err(Stop::Short(here + 1)),
+        };
+        let (field, value, next) = taken.map_err(|stop| self.packed.stopped(stop, &window, env.limits))?;
+        let (field, value) = (tok(window.source, field), tok(window.source, value));
+        self.packed.seen = self.packed.seen.wrapping_add(1);
+        self.packed.advance(at, next - here);
+        env.give(Tok::HashField { field, value, expire_at_ms: None })
+    }
+
+    /// The terminator was met.
+    #[inline(never)]
+    fn packed_end(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
+        let window = self.packed.window(&env.buffers.blob, data, *at);
+        self.packed.check_end().map_err(|stop| self.packed.stopped(stop, &window, env.limits))?;
+        self.end_of_blob(at)?;
+        Ok(false)
     }
 
     /// The blob is done; its terminator, if it has one, is still there.
@@ -343,22 +405,22 @@ impl Decoder {
     }
 
     /// The number of nodes in front of a list.
-    pub(super) fn begin_nodes(&mut self, data: &[u8], at: &mut usize, state: State) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_nodes(&mut self, data: &[u8], at: &mut usize, state: State) -> Leaf<bool> {
         let (nodes, next) = token::length(data, *at)?;
         *at = next;
         self.left = nodes;
         self.state = if nodes == 0 { State::End } else { state };
-        Ok(None)
+        Ok(false)
     }
 
-    pub(super) fn ziplist_node(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn ziplist_node(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         *at = self.packed.open(env, data, *at, Form::Ziplist, Shape::List)?;
         self.left -= 1;
         self.state = State::Packed;
-        Ok(None)
+        Ok(false)
     }
 
-    pub(super) fn listpack_node(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn listpack_node(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let (container, next) = token::length(data, *at)?;
         match container {
             1 => {
@@ -368,89 +430,15 @@ impl Decoder {
                 if self.left == 0 {
                     self.state = State::End;
                 }
-                Ok(Some(Tok::ListItem(item)))
+                env.give(Tok::ListItem(item))
             }
             2 => {
                 *at = self.packed.open(env, data, next, Form::Listpack, Shape::List)?;
                 self.left -= 1;
                 self.state = State::Packed;
-                Ok(None)
+                Ok(false)
             }
             _ => Err(Halt::fail(ErrorKind::BadStructure("a list's node is neither plain nor packed"), *at)),
         }
-    }
-}
-
-const UNEVEN: Stop = Stop::Bad("it ends in the middle of what belongs together");
-
-#[inline(always)]
-fn take_listpack(window: &Window<'_>, shape: Shape, max: usize) -> Result<Option<Group>, Stop> {
-    let bytes = window.bytes;
-    match bytes.get(window.at) {
-        Some(&listpack::END) => return Ok(None),
-        Some(_) => {}
-        None => return Err(Stop::Short(window.at + 1)),
-    }
-    let (first, next) = listpack::element(bytes, window.at, max)?;
-    if !matches!(shape, Shape::Hash | Shape::ZSet | Shape::HashExpiry) {
-        return Ok(Some(([Some(first), None, None], next)));
-    }
-    let (second, next) = second_of(bytes, next, |at| listpack::element(bytes, at, max))?;
-    if shape != Shape::HashExpiry {
-        return Ok(Some(([Some(first), Some(second), None], next)));
-    }
-    let (third, next) = second_of(bytes, next, |at| listpack::element(bytes, at, max))?;
-    Ok(Some(([Some(first), Some(second), Some(third)], next)))
-}
-
-/// An element that must follow another one.
-#[inline(always)]
-fn second_of(
-    bytes: &[u8],
-    at: usize,
-    element: impl FnOnce(usize) -> Result<(Element, usize), Stop>,
-) -> Result<(Element, usize), Stop> {
-    if bytes.get(at) == Some(&listpack::END) { Err(UNEVEN) } else { element(at) }
-}
-
-#[inline(always)]
-fn take_ziplist(window: &Window<'_>, shape: Shape, max: usize, previous: &mut usize) -> Result<Option<Group>, Stop> {
-    let bytes = window.bytes;
-    match bytes.get(window.at) {
-        Some(&ziplist::END) => return Ok(None),
-        Some(_) => {}
-        None => return Err(Stop::Short(window.at + 1)),
-    }
-    let (first, next) = ziplist::element(bytes, window.at, *previous, max)?;
-    let len = next - window.at;
-    if !matches!(shape, Shape::Hash | Shape::ZSet) {
-        *previous = len;
-        return Ok(Some(([Some(first), None, None], next)));
-    }
-    let (second, end) = second_of(bytes, next, |at| ziplist::element(bytes, at, len, max))?;
-    *previous = end - next;
-    Ok(Some(([Some(first), Some(second), None], end)))
-}
-
-fn take_intset(window: &Window<'_>, packed: &mut Packed) -> Result<Option<Group>, Stop> {
-    if packed.left == 0 {
-        return Ok(None);
-    }
-    let value = intset::integer(window.bytes, window.at, packed.width)?;
-    if packed.last.is_some_and(|last| last >= value) {
-        return Err(Stop::Bad("its integers do not ascend"));
-    }
-    packed.last = Some(value);
-    Ok(Some(([Some(Element::Int(value)), None, None], window.at + usize::from(packed.width))))
-}
-
-fn take_zipmap(window: &Window<'_>, max: usize) -> Result<Option<Group>, Stop> {
-    match window.bytes.get(window.at) {
-        Some(&zipmap::END) => Ok(None),
-        Some(_) => {
-            let (field, value, next) = zipmap::pair(window.bytes, window.at, max)?;
-            Ok(Some(([Some(field), Some(value), None], next)))
-        }
-        None => Err(Stop::Short(window.at + 1)),
     }
 }

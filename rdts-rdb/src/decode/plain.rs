@@ -7,20 +7,20 @@ use crate::token::{self, Halt, Leaf};
 
 impl Decoder {
     #[inline]
-    pub(super) fn begin_plain(&mut self, data: &[u8], at: &mut usize, plain: Plain) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_plain(&mut self, data: &[u8], at: &mut usize, plain: Plain) -> Leaf<bool> {
         let (count, next) = token::length(data, *at)?;
         *at = next;
         self.left = count;
         self.state = State::Plain(plain);
-        Ok(None)
+        Ok(false)
     }
 
     /// The next element. Only when all parts of it are there anything is consumed.
     #[inline]
-    pub(super) fn plain(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize, plain: Plain) -> Leaf<Option<Tok>> {
+    pub(super) fn plain(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize, plain: Plain) -> Leaf<bool> {
         if self.left == 0 {
             self.state = State::End;
-            return Ok(None);
+            return Ok(false);
         }
         let (tok, next) = match plain {
             Plain::Hash => {
@@ -55,7 +55,7 @@ impl Decoder {
         };
         *at = next;
         self.left -= 1;
-        Ok(Some(tok))
+        env.give(tok)
     }
 }
 

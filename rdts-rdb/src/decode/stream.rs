@@ -104,7 +104,7 @@ fn raw_id(data: &[u8], at: usize) -> Leaf<(StreamId, usize)> {
 }
 
 impl Decoder {
-    pub(super) fn begin_stream(&mut self, data: &[u8], at: &mut usize, value_type: ValueType) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_stream(&mut self, data: &[u8], at: &mut usize, value_type: ValueType) -> Leaf<bool> {
         let (nodes, next) = token::length(data, *at)?;
         *at = next;
         let stream = &mut self.stream;
@@ -120,30 +120,33 @@ impl Decoder {
         stream.master = StreamId::ZERO;
         stream.last_id = None;
         self.state = State::Stream;
-        Ok(None)
+        Ok(false)
     }
 
-    pub(super) fn stream(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn stream(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         match self.stream.stage {
             Stage::Nodes => self.stream_open_node(env, data, at),
-            Stage::Meta => self.stream_meta(data, at).map(Some),
+            Stage::Meta => {
+                let meta = self.stream_meta(data, at)?;
+                env.give(meta)
+            }
             Stage::Groups => self.stream_group(env, data, at),
-            Stage::Pending => self.stream_pending(data, at),
+            Stage::Pending => self.stream_pending(env, data, at),
             Stage::ConsumerCount => {
                 let (count, next) = token::length(data, *at)?;
                 *at = next;
                 self.stream.consumers = count;
                 self.stream.stage = Stage::Consumers;
-                Ok(None)
+                Ok(false)
             }
             Stage::Consumers => self.stream_consumer(env, data, at),
-            Stage::ConsumerPending | Stage::Nacked => self.stream_owned(data, at),
+            Stage::ConsumerPending | Stage::Nacked => self.stream_owned(env, data, at),
             Stage::NackedCount => {
                 let (count, next) = token::length(data, *at)?;
                 *at = next;
                 self.stream.rows = count;
                 self.stream.stage = Stage::Nacked;
-                Ok(None)
+                Ok(false)
             }
             Stage::Idempotency => {
                 let (duration_s, next) = token::length(data, *at)?;
@@ -152,7 +155,7 @@ impl Decoder {
                 *at = next;
                 self.stream.producers = producers;
                 self.stream.stage = Stage::Producers;
-                Ok(Some(Tok::StreamIdempotency { duration_s, max_entries }))
+                env.give(Tok::StreamIdempotency { duration_s, max_entries })
             }
             Stage::Producers => self.stream_producer(env, data, at),
             Stage::ProducerIds => self.stream_producer_id(env, data, at),
@@ -161,15 +164,15 @@ impl Decoder {
                 let (duplicates, next) = token::length(data, next)?;
                 *at = next;
                 self.state = State::End;
-                Ok(Some(Tok::StreamIdempotencyStats { added, duplicates }))
+                env.give(Tok::StreamIdempotencyStats { added, duplicates })
             }
         }
     }
 
-    fn stream_open_node(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn stream_open_node(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if self.stream.nodes == 0 {
             self.stream.stage = Stage::Meta;
-            return Ok(None);
+            return Ok(false);
         }
         let (key, next) = name(env, data, *at)?;
         let Ok(bytes) = <[u8; 16]>::try_from(env.buffers.bytes(data, key)) else {
@@ -181,11 +184,11 @@ impl Decoder {
         self.stream.master = master;
         self.stream.node = NodeStage::Head;
         self.state = State::Packed;
-        Ok(None)
+        Ok(false)
     }
 
     /// The next step inside of a node.
-    pub(super) fn stream_node(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn stream_node(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         match self.stream.node {
             NodeStage::Head => self.node_head(env, data, at),
             NodeStage::Names => self.node_name(env, data, at),
@@ -197,7 +200,7 @@ impl Decoder {
                 self.packed.seen += 1;
                 self.packed.advance(at, n);
                 self.stream.node = NodeStage::EntryHead;
-                Ok(None)
+                Ok(false)
             }
             NodeStage::EntryHead => self.entry_head(env, data, at),
             NodeStage::EntryBody => self.entry_body(env, data, at),
@@ -225,7 +228,7 @@ impl Decoder {
         Ok((ints, position - window.at - skip))
     }
 
-    fn node_head(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn node_head(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let ([count, deleted, fields], n) = self.node_ints(env, data, *at, 0)?;
         let entries = u64::try_from(count).ok().zip(u64::try_from(deleted).ok()).and_then(|(c, d)| c.checked_add(d));
         let (Some(entries), Ok(fields)) = (entries, u64::try_from(fields)) else {
@@ -242,14 +245,14 @@ impl Decoder {
         self.stream.names_left = fields;
         env.buffers.names.clear();
         self.stream.node = NodeStage::Names;
-        Ok(None)
+        Ok(false)
     }
 
     /// Keeps the next name that entries share, as it is in the listpack.
-    fn node_name(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn node_name(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if self.stream.names_left == 0 {
             self.stream.node = NodeStage::NamesEnd;
-            return Ok(None);
+            return Ok(false);
         }
         let buffers = &mut *env.buffers;
         let window = self.packed.window(&buffers.blob, data, *at);
@@ -265,10 +268,10 @@ impl Decoder {
         self.packed.seen += 1;
         self.stream.names_left -= 1;
         self.packed.advance(at, next - here);
-        Ok(None)
+        Ok(false)
     }
 
-    fn entry_head(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn entry_head(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let window = self.packed.window(&env.buffers.blob, data, *at);
         match window.bytes.get(window.at) {
             None => return Err(self.packed.stopped(Stop::Short(window.at + 1), &window, env.limits)),
@@ -278,7 +281,7 @@ impl Decoder {
                 }
                 self.packed.check_end().map_err(|stop| self.packed.stopped(stop, &window, env.limits))?;
                 self.end_of_blob(at)?;
-                return Ok(None);
+                return Ok(false);
             }
             Some(_) => {}
         }
@@ -315,11 +318,11 @@ impl Decoder {
         walk.position = n;
         self.stream.walk = walk;
         self.stream.node = NodeStage::EntryBody;
-        Ok(None)
+        Ok(false)
     }
 
     /// Walks on through the fields of an entry, and delivers it when it is there as a whole.
-    fn entry_body(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn entry_body(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let window = self.packed.window(&env.buffers.blob, data, *at);
         let walk = &mut self.stream.walk;
         while walk.left > 0 {
@@ -346,14 +349,14 @@ impl Decoder {
         self.stream.last_id = Some(walk.id);
         self.stream.node = NodeStage::EntryHead;
         if walk.deleted {
-            return Ok(None);
+            return Ok(false);
         }
-        Ok(Some(Tok::StreamEntry {
+        env.give(Tok::StreamEntry {
             id: walk.id,
             names: walk.same_fields.then(|| Span::new(crate::tok::Source::Names, 0, env.buffers.names.len())),
             body: Span::new(source, start + walk.body, start + walk.position),
             fields: usize::try_from(walk.fields).unwrap_or(usize::MAX),
-        }))
+        })
     }
 
     fn stream_meta(&mut self, data: &[u8], at: &mut usize) -> Leaf<Tok> {
@@ -378,14 +381,14 @@ impl Decoder {
         Ok(Tok::StreamMeta(meta))
     }
 
-    fn stream_group(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn stream_group(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if self.stream.groups == 0 {
             if self.stream.version >= 4 {
                 self.stream.stage = Stage::Idempotency;
             } else {
                 self.state = State::End;
             }
-            return Ok(None);
+            return Ok(false);
         }
         let (name, next) = name(env, data, *at)?;
         let (last_id, mut next) = id_of_lengths(data, next)?;
@@ -404,14 +407,14 @@ impl Decoder {
         stream.pending = IdSum::default();
         stream.owned = IdSum::default();
         stream.stage = Stage::Pending;
-        Ok(Some(Tok::StreamGroup { name, last_id, entries_read, pending }))
+        env.give(Tok::StreamGroup { name, last_id, entries_read, pending })
     }
 
-    fn stream_pending(&mut self, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn stream_pending(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let stream = &mut self.stream;
         if stream.rows == 0 {
             stream.stage = Stage::ConsumerCount;
-            return Ok(None);
+            return Ok(false);
         }
         let (id, next) = raw_id(data, *at)?;
         let (time, next) = token::array(data, next)?;
@@ -423,17 +426,17 @@ impl Decoder {
         stream.rows -= 1;
         stream.last_pending = Some(id);
         StreamState::add(&stream.keys, &mut stream.pending, id);
-        Ok(Some(Tok::StreamPending(StreamPending { id, delivery_time_ms: i64::from_le_bytes(time), delivery_count })))
+        env.give(Tok::StreamPending(StreamPending { id, delivery_time_ms: i64::from_le_bytes(time), delivery_count }))
     }
 
-    fn stream_consumer(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn stream_consumer(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if self.stream.consumers == 0 {
             if self.stream.version >= 5 {
                 self.stream.stage = Stage::NackedCount;
             } else {
                 self.end_of_group(*at)?;
             }
-            return Ok(None);
+            return Ok(false);
         }
         let (name, next) = name(env, data, *at)?;
         let (seen, mut next) = token::array(data, next)?;
@@ -448,10 +451,10 @@ impl Decoder {
         self.stream.consumers -= 1;
         self.stream.rows = pending;
         self.stream.stage = Stage::ConsumerPending;
-        Ok(Some(Tok::StreamConsumer { name, seen_time_ms: i64::from_le_bytes(seen), active_time_ms, pending }))
+        env.give(Tok::StreamConsumer { name, seen_time_ms: i64::from_le_bytes(seen), active_time_ms, pending })
     }
 
-    fn stream_owned(&mut self, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn stream_owned(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let nacked = self.stream.stage == Stage::Nacked;
         if self.stream.rows == 0 {
             if nacked {
@@ -459,14 +462,14 @@ impl Decoder {
             } else {
                 self.stream.stage = Stage::Consumers;
             }
-            return Ok(None);
+            return Ok(false);
         }
         let (id, next) = raw_id(data, *at)?;
         *at = next;
         let stream = &mut self.stream;
         stream.rows -= 1;
         StreamState::add(&stream.keys, &mut stream.owned, id);
-        Ok(Some(if nacked { Tok::StreamNacked(id) } else { Tok::StreamConsumerPending(id) }))
+        env.give(if nacked { Tok::StreamNacked(id) } else { Tok::StreamConsumerPending(id) })
     }
 
     /// Every pending entry must have exactly one owner: servers have been made to free one twice by files in which it has two.
@@ -478,10 +481,10 @@ impl Decoder {
         Ok(())
     }
 
-    fn stream_producer(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn stream_producer(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if self.stream.producers == 0 {
             self.stream.stage = Stage::Stats;
-            return Ok(None);
+            return Ok(false);
         }
         let (id, next) = name(env, data, *at)?;
         let (ids, next) = token::length(data, next)?;
@@ -489,18 +492,18 @@ impl Decoder {
         self.stream.producers -= 1;
         self.stream.rows = ids;
         self.stream.stage = Stage::ProducerIds;
-        Ok(Some(Tok::StreamProducer { id, ids }))
+        env.give(Tok::StreamProducer { id, ids })
     }
 
-    fn stream_producer_id(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    fn stream_producer_id(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if self.stream.rows == 0 {
             self.stream.stage = Stage::Producers;
-            return Ok(None);
+            return Ok(false);
         }
         let (iid, next) = name(env, data, *at)?;
         let (id, next) = id_of_lengths(data, next)?;
         *at = next;
         self.stream.rows -= 1;
-        Ok(Some(Tok::StreamProducerId { iid, id }))
+        env.give(Tok::StreamProducerId { iid, id })
     }
 }

@@ -8,7 +8,7 @@ use crate::token::{self, Halt, Leaf, StrHead};
 
 impl Decoder {
     #[inline]
-    pub(super) fn begin_string(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_string(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let (head, start) = token::str_head(data, *at)?;
         match head {
             StrHead::Plain(len) => {
@@ -16,12 +16,12 @@ impl Decoder {
                     let end = token::end_of(data, start, token::admit(len, env.limits.chunk, Limit::String, *at)?)?;
                     *at = end;
                     self.state = State::End;
-                    return Ok(Some(Tok::String {
+                    return env.give(Tok::String {
                         total: len,
                         offset: 0,
                         data: Span::new(Source::Data, start, end),
                         int: None,
-                    }));
+                    });
                 }
                 self.admit_string(env, len, *at)?;
                 self.state = State::String;
@@ -33,12 +33,12 @@ impl Decoder {
                 let len = scratch.len();
                 *at = start;
                 self.state = State::End;
-                return Ok(Some(Tok::String {
+                return env.give(Tok::String {
                     total: len as u64,
                     offset: 0,
                     data: Span::new(Source::Scratch, 0, len),
                     int: Some(i),
-                }));
+                });
             }
             StrHead::Lzf { packed, full } => {
                 if full <= env.limits.chunk as u64 {
@@ -46,7 +46,7 @@ impl Decoder {
                     let (span, next) = super::whole_bytes(env, data, *at, max, Limit::String)?;
                     *at = next;
                     self.state = State::End;
-                    return Ok(Some(Tok::String { total: full, offset: 0, data: span, int: None }));
+                    return env.give(Tok::String { total: full, offset: 0, data: span, int: None });
                 }
                 self.admit_string(env, full, *at)?;
                 self.packed_left = packed;
@@ -55,7 +55,7 @@ impl Decoder {
             }
         }
         *at = start;
-        Ok(None)
+        Ok(false)
     }
 
     fn admit_string(&mut self, env: &Env<'_>, len: u64, at: usize) -> Leaf<()> {
@@ -71,7 +71,7 @@ impl Decoder {
     }
 
     /// A piece of a long string that is not compressed: whatever has arrived.
-    pub(super) fn string(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn string(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let left = self.total - self.done;
         let here = data.len() - *at;
         if here == 0 {
@@ -91,11 +91,11 @@ impl Decoder {
         if self.done == self.total {
             self.state = State::End;
         }
-        Ok(Some(piece))
+        env.give(piece)
     }
 
     /// A piece of a long string that is compressed.
-    pub(super) fn lzf_string(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn lzf_string(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let here = &data[*at..];
         let (input, last) = match usize::try_from(self.packed_left) {
             Ok(left) if left <= here.len() => (&here[..left], true),
@@ -123,6 +123,6 @@ impl Decoder {
             }
             self.state = State::End;
         }
-        Ok(Some(piece))
+        env.give(piece)
     }
 }

@@ -19,10 +19,6 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
     pub(crate) fn size(&self) -> usize {
         self.bytes.len() + self.ends.len() * size_of::<usize>()
     }
@@ -118,10 +114,10 @@ impl Names {
 
 impl Decoder {
     /// An element of a blob with the values of a hash. The first is the number of the template, or a placeholder.
-    pub(super) fn template_element(&mut self, env: &mut Env<'_>, value: StrTok, at: usize) -> Leaf<Option<Tok>> {
+    pub(super) fn template_element(&mut self, env: &mut Env<'_>, value: StrTok, at: usize) -> Leaf<bool> {
         if self.template.started {
             return match self.template.name() {
-                Some(name) => Ok(Some(Tok::HashField { field: StrTok::Bytes(name), value, expire_at_ms: None })),
+                Some(name) => env.give(Tok::HashField { field: StrTok::Bytes(name), value, expire_at_ms: None }),
                 None => Err(self.packed.fail(ErrorKind::BadStructure("more values than the template has fields"), at)),
             };
         }
@@ -136,27 +132,30 @@ impl Decoder {
                 .map_err(|kind| self.packed.fail(kind, at))?;
         }
         self.template.started = true;
-        Ok(None)
+        Ok(false)
     }
 
     /// A hash by reference whose values stand one after the other.
-    pub(super) fn begin_template_ref(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_template_ref(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let (id, next) = token::length(data, *at)?;
         self.template.restart();
         self.template.take(env.templates, id, env.buffers).map_err(|kind| Halt::fail(kind, *at))?;
         *at = next;
         self.state = State::TemplateValue;
-        Ok(None)
+        Ok(false)
     }
 
-    pub(super) fn template_value(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<Option<Tok>> {
+    pub(super) fn template_value(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         if self.template.next == self.template.ends.len() {
             self.state = State::End;
-            return Ok(None);
+            return Ok(false);
         }
         let (value, next) = element(env, data, *at)?;
         *at = next;
-        Ok(self.template.name().map(|name| Tok::HashField { field: StrTok::Bytes(name), value, expire_at_ms: None }))
+        match self.template.name() {
+            Some(name) => env.give(Tok::HashField { field: StrTok::Bytes(name), value, expire_at_ms: None }),
+            None => Ok(false),
+        }
     }
 
     /// A template in front of the values, which are in a listpack or one after the other.
@@ -166,7 +165,7 @@ impl Decoder {
         data: &[u8],
         at: &mut usize,
         listpack: bool,
-    ) -> Leaf<Option<Tok>> {
+    ) -> Leaf<bool> {
         let (form, next) = token::length(data, *at)?;
         *at = match form {
             0 => {
@@ -183,7 +182,7 @@ impl Decoder {
         env.buffers.names.clear();
         self.template.ends.clear();
         self.state = State::TemplateNames { listpack };
-        Ok(None)
+        Ok(false)
     }
 
     pub(super) fn template_names(
@@ -192,7 +191,7 @@ impl Decoder {
         data: &[u8],
         at: &mut usize,
         listpack: bool,
-    ) -> Leaf<Option<Tok>> {
+    ) -> Leaf<bool> {
         let position = *at;
         let name = match self.template.left {
             Some(0) => None,
@@ -204,7 +203,7 @@ impl Decoder {
             }
             None => match self.packed_name(env, data, at)? {
                 Some(found) => found,
-                None => return Ok(None),
+                None => return Ok(false),
             },
         };
         let Some(name) = name else {
@@ -219,7 +218,7 @@ impl Decoder {
             } else {
                 self.state = State::TemplateValue;
             }
-            return Ok(None);
+            return Ok(false);
         };
         let span = text(&mut env.buffers.scratch, name);
         let Buffers { scratch, blob, names, .. } = &mut *env.buffers;
@@ -236,7 +235,7 @@ impl Decoder {
         push_name(names, &mut self.template.ends, &from[span.start..span.end])
             .map_err(|kind| Halt::fail(kind, position))?;
         scratch.clear();
-        Ok(None)
+        Ok(false)
     }
 
     /// The next name of those in a listpack; `Some(None)` behind the last one, `None` when only the blob's head was read.

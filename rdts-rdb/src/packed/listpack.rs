@@ -101,7 +101,7 @@ fn back_len_len(size: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
     use super::*;
 
     fn with_back(mut bytes: Vec<u8>) -> Vec<u8> {

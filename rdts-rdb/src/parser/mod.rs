@@ -7,10 +7,10 @@ use crate::crc64::Running;
 use crate::decode::template::{Template, Templates};
 use crate::decode::{Decoder, Env};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, KeyExtras};
+use crate::event::Event;
 use crate::options::{ParserOptions, ValueMode};
 use crate::scan::Scanner;
-use crate::tok::{Buffers, Tok};
+use crate::tok::{Attributes, Buffers, Tok};
 use crate::token::{At, Halt, Leaf};
 use crate::validate::Validator;
 use crate::value_type::ValueType;
@@ -55,8 +55,11 @@ pub struct Parser {
     crc: Option<Running>,
     /// How the value that comes next, or is being read, is taken.
     mode: ValueMode,
+    /// Of the key that follows, or was just delivered.
     attributes: Attributes,
-    extras: KeyExtras,
+    /// Whether there are any, and whether they were delivered with their key.
+    has_attributes: bool,
+    attributes_used: bool,
     decoder: Decoder,
     scanner: Scanner,
     validator: Validator,
@@ -68,6 +71,8 @@ pub struct Parser {
     defining: Template,
     /// Member of KeyDB's sub-key expiry whose time has not come yet.
     subkey: Option<Vec<u8>>,
+    /// The event that was found last.
+    tok: Tok,
     failure: Option<Error>,
 }
 
@@ -89,11 +94,12 @@ pub enum Progress<'a> {
     Done,
 }
 
-/// [`Progress`] without a lifetime.
+/// [`Progress`] without a lifetime; the event is kept by the parser.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     Need(usize),
-    Event { consumed: usize, tok: Tok },
+    /// So many bytes are consumed with it.
+    Event(usize),
     Done,
 }
 
@@ -132,16 +138,6 @@ enum State {
     Done,
 }
 
-/// Attributes of the key that follows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Attributes {
-    expire_at_ms: Option<i64>,
-    idle_seconds: Option<u64>,
-    lfu_frequency: Option<u8>,
-    /// There are some in `Parser::extras`.
-    extras: bool,
-}
-
 impl Default for Parser {
     fn default() -> Self {
         Self::new()
@@ -167,7 +163,8 @@ impl Parser {
             crc: options.checksum.then(Running::new),
             mode: options.value_mode,
             attributes: Attributes::default(),
-            extras: KeyExtras::default(),
+            has_attributes: false,
+            attributes_used: false,
             decoder: Decoder::default(),
             scanner: Scanner::default(),
             validator: Validator::default(),
@@ -177,6 +174,7 @@ impl Parser {
             templates: Templates::default(),
             defining: Template::default(),
             subkey: None,
+            tok: Tok::ValueEnd,
             failure: None,
         }
     }
@@ -191,7 +189,7 @@ impl Parser {
     #[inline]
     pub fn parse<'a>(&'a mut self, data: &'a [u8], eof: bool) -> Result<Progress<'a>, Error> {
         match self.step(data, eof)? {
-            Step::Event { consumed, tok } => Ok(Progress::Parsed { consumed, event: self.event(data, tok) }),
+            Step::Event(consumed) => Ok(Progress::Parsed { consumed, event: self.event(data) }),
             Step::Need(more) => Ok(Progress::NeedMoreData(more)),
             Step::Done => Ok(Progress::Done),
         }
@@ -228,23 +226,30 @@ impl Parser {
         self.state == State::Done
     }
 
-    /// An event from its lifetime-free form. `data` is what it was made from.
+    /// The event that was found last; `data` is what it was found in.
     #[inline(always)]
-    pub(crate) fn event<'a>(&'a self, data: &'a [u8], tok: Tok) -> Event<'a> {
-        tok.event(data, &self.buffers, &self.extras)
+    pub(crate) fn event<'a>(&'a self, data: &'a [u8]) -> Event<'a> {
+        self.tok.event(data, &self.buffers, &self.attributes)
+    }
+
+    /// Whether the event that was found last is [`Event::Consumed`].
+    #[inline]
+    pub(crate) fn found_nothing(&self) -> bool {
+        matches!(self.tok, Tok::Consumed)
     }
 
     /// The machine itself.
     #[inline]
     pub(crate) fn step(&mut self, data: &[u8], eof: bool) -> Result<Step, Error> {
         match self.advance(data) {
-            Ok((tok, at)) => {
+            Ok(()) => {
+                let at = self.scanned;
                 if let Some(crc) = &mut self.crc {
                     crc.consume(data, at);
                 }
                 self.offset += at as u64;
                 self.scanned = 0;
-                Ok(Step::Event { consumed: at, tok })
+                Ok(Step::Event(at))
             }
             Err(halt) => self.halted(data, eof, halt),
         }
@@ -263,7 +268,8 @@ impl Parser {
                 self.offset += at as u64;
                 self.scanned = 0;
                 self.forget(at);
-                Ok(Step::Event { consumed: at, tok: Tok::Consumed })
+                self.tok = Tok::Consumed;
+                Ok(Step::Event(at))
             }
             Halt::Need(total) => Ok(Step::Need(total.saturating_sub(data.len()).max(1))),
             Halt::Fail(fault) => {
@@ -285,29 +291,29 @@ impl Parser {
         error
     }
 
-    /// The next event and how far it reaches. `scanned` keeps what was passed over on the way.
+    /// Finds the next event; `scanned` says how far it reaches, or what was passed over when more is needed.
     #[inline]
-    fn advance(&mut self, data: &[u8]) -> Leaf<(Tok, usize)> {
+    fn advance(&mut self, data: &[u8]) -> Leaf<()> {
         if self.failure.is_some() {
             return Err(Halt::fail(ErrorKind::Truncated, 0));
         }
         loop {
-            let tok = match self.state {
+            let found = match self.state {
                 State::Records => self.record(data)?,
                 State::Value(value_type) => self.begin_value(value_type, data)?,
-                State::Decode => Some(self.decode(data)?),
+                State::Decode => self.decode(data)?,
                 State::Whole { value_type, limit } => self.whole(data, value_type, limit)?,
                 _ => self.uncommon(data)?,
             };
-            if let Some(tok) = tok {
-                return Ok((tok, self.scanned));
+            if found {
+                return Ok(());
             }
         }
     }
 
     #[inline(never)]
-    fn uncommon(&mut self, data: &[u8]) -> Leaf<Option<Tok>> {
-        match self.state {
+    fn uncommon(&mut self, data: &[u8]) -> Leaf<bool> {
+        let tok = match self.state {
             State::Header => self.header(data).map(Some),
             State::KeyMeta => self.key_meta(data),
             State::Template { id, fields, left } => self.template_name(data, id, fields, left),
@@ -324,6 +330,19 @@ impl Parser {
             State::AuxSkip => self.aux_skip(data),
             State::Done => Err(Halt::Need(usize::MAX)),
             State::Records | State::Value(_) | State::Decode | State::Whole { .. } => Ok(None),
+        }?;
+        Ok(self.give(tok))
+    }
+
+    /// Keeps the event that was found, if one was.
+    #[inline]
+    fn give(&mut self, tok: Option<Tok>) -> bool {
+        match tok {
+            Some(tok) => {
+                self.tok = tok;
+                true
+            }
+            None => false,
         }
     }
 
@@ -335,6 +354,7 @@ impl Parser {
             buffers: &mut self.buffers,
             templates: &self.templates,
             base: self.offset,
+            out: &mut self.tok,
         };
         (&mut self.decoder, env, &mut self.scanned)
     }

@@ -1,10 +1,10 @@
 //! What stands between the values.
 
-use super::{Attributes, Parser, State};
+use super::{Parser, State};
 use crate::decode::{self, template::Template};
 use crate::error::{ErrorKind, Limit};
 use crate::event::{Checksum, KeyExtras};
-use crate::tok::{Source, Span, Tok};
+use crate::tok::{Attributes, Source, Span, Tok};
 use crate::token::{self, Halt, Leaf};
 use crate::value_type::ValueType;
 use crate::version::{Dialect, Version};
@@ -44,7 +44,7 @@ impl Parser {
 
     /// The next record. Attributes of a key are only remembered; they take part in no event of their own.
     #[inline]
-    pub(super) fn record(&mut self, data: &[u8]) -> Leaf<Option<Tok>> {
+    pub(super) fn record(&mut self, data: &[u8]) -> Leaf<bool> {
         if !self.buffers.scratch.is_empty() {
             self.buffers.scratch.clear();
         }
@@ -54,16 +54,16 @@ impl Parser {
             match byte {
                 opcode::EXPIRE_MS => {
                     let (ms, next) = token::array(data, next)?;
-                    self.attributes.expire_at_ms = Some(i64::from_le_bytes(ms));
+                    self.attributes().expire_at_ms = Some(i64::from_le_bytes(ms));
                     self.scanned = next;
                 }
                 byte => {
                     if let Some(value_type) = ValueType::from_byte(byte, self.version.dialect) {
-                        return self.key(data, next, value_type).map(Some);
+                        return self.key(data, next, value_type);
                     }
                     match self.opcode(data, byte, at, next)? {
-                        Some(tok) => return Ok(Some(tok)),
-                        None if self.state != State::Records => return Ok(None),
+                        Some(tok) => return Ok(self.give(Some(tok))),
+                        None if self.state != State::Records => return Ok(false),
                         None => {}
                     }
                 }
@@ -72,20 +72,41 @@ impl Parser {
     }
 
     #[inline]
-    fn key(&mut self, data: &[u8], at: usize, value_type: ValueType) -> Leaf<Tok> {
-        let (key, next) = self.name(data, at)?;
-        let attributes = std::mem::take(&mut self.attributes);
+    fn key(&mut self, data: &[u8], at: usize, value_type: ValueType) -> Leaf<bool> {
+        let (key, next) = match data.get(at) {
+            // The head that nearly all keys have: one byte.
+            Some(&len) if len < 0x40 && usize::from(len) <= self.options.limits.max_key => {
+                let end = token::end_of(data, at + 1, usize::from(len))?;
+                (Span::new(Source::Data, at + 1, end), end)
+            }
+            _ => self.name(data, at)?,
+        };
+        if self.attributes_used {
+            self.drop_attributes();
+        }
+        self.attributes_used = self.has_attributes;
         self.scanned = next;
         self.state = State::Value(value_type);
         self.mode = self.options.value_mode;
-        Ok(Tok::Key {
-            key,
-            value_type,
-            expire_at_ms: attributes.expire_at_ms,
-            idle_seconds: attributes.idle_seconds,
-            lfu_frequency: attributes.lfu_frequency,
-            extras: attributes.extras,
-        })
+        self.tok = Tok::Key { key, value_type };
+        Ok(true)
+    }
+
+    /// Those of the key before; the next key has none yet.
+    #[cold]
+    fn drop_attributes(&mut self) {
+        self.attributes = Attributes::default();
+        self.has_attributes = false;
+        self.attributes_used = false;
+    }
+
+    /// Attributes of the key that follows.
+    fn attributes(&mut self) -> &mut Attributes {
+        if self.attributes_used {
+            self.drop_attributes();
+        }
+        self.has_attributes = true;
+        &mut self.attributes
     }
 
     /// A string that is as long as a key may be.
@@ -103,13 +124,9 @@ impl Parser {
         decode::whole_bytes(&mut env, data, at, max, Limit::Blob)
     }
 
-    /// Attributes that the file's other ones are lost with when a new key begins.
+    /// Rare attributes of the key that follows.
     fn extras(&mut self) -> &mut KeyExtras {
-        if !self.attributes.extras {
-            self.extras = KeyExtras::default();
-            self.attributes.extras = true;
-        }
-        &mut self.extras
+        self.attributes().extras.get_or_insert_default()
     }
 
     /// Anything but a key. `None`: an attribute was remembered, or another state goes on.
@@ -119,17 +136,17 @@ impl Parser {
         let (tok, next) = match byte {
             opcode::EXPIRE_SECONDS => {
                 let (seconds, next) = token::array(data, next)?;
-                self.attributes.expire_at_ms = Some(i64::from(i32::from_le_bytes(seconds)) * 1000);
+                self.attributes().expire_at_ms = Some(i64::from(i32::from_le_bytes(seconds)) * 1000);
                 (None, next)
             }
             opcode::IDLE => {
                 let (seconds, next) = token::length(data, next)?;
-                self.attributes.idle_seconds = Some(seconds);
+                self.attributes().idle_seconds = Some(seconds);
                 (None, next)
             }
             opcode::FREQ => {
                 let (frequency, next) = token::byte(data, next)?;
-                self.attributes.lfu_frequency = Some(frequency);
+                self.attributes().lfu_frequency = Some(frequency);
                 (None, next)
             }
             opcode::KEY_META_OR_SLOT_IMPORT if valkey => self.slot_import(data, next)?,
@@ -298,7 +315,7 @@ impl Parser {
     }
 
     fn end(&mut self, data: &[u8], at: usize, next: usize) -> Leaf<Tok> {
-        if self.attributes != Attributes::default() {
+        if self.has_attributes && !self.attributes_used {
             return Err(Halt::fail(ErrorKind::BadStructure("attributes of a key that does not follow"), at));
         }
         if !self.version.has_checksum() {

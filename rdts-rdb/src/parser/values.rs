@@ -12,7 +12,7 @@ const LZF: u8 = 0xC3;
 impl Parser {
     /// The first call after a key: from here on the way is fixed.
     #[inline]
-    pub(super) fn begin_value(&mut self, value_type: ValueType, data: &[u8]) -> Leaf<Option<Tok>> {
+    pub(super) fn begin_value(&mut self, value_type: ValueType, data: &[u8]) -> Leaf<bool> {
         match self.mode {
             ValueMode::RawOrDecode { limit } if !value_type.is_file_only() && value_type != ValueType::Module => {
                 if self.scanner.start(value_type, 0) {
@@ -25,10 +25,10 @@ impl Parser {
             ValueMode::Decode | ValueMode::RawOrDecode { .. } => {
                 self.decoder.start(value_type);
                 self.state = State::Decode;
-                return self.decode(data).map(Some);
+                return self.decode(data);
             }
             ValueMode::Raw if !self.options.validate && self.scanner.start(value_type, 0) => {
-                self.state = State::RawScan
+                self.state = State::RawScan;
             }
             ValueMode::Raw => {
                 self.begin_walk(value_type);
@@ -40,7 +40,7 @@ impl Parser {
                 self.state = State::SkipWalk;
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     fn begin_walk(&mut self, value_type: ValueType) {
@@ -66,18 +66,18 @@ impl Parser {
     }
 
     #[inline]
-    pub(super) fn decode(&mut self, data: &[u8]) -> Leaf<Tok> {
+    pub(super) fn decode(&mut self, data: &[u8]) -> Leaf<bool> {
         let (decoder, mut env, at) = self.decoder();
-        let tok = decoder.step(&mut env, data, at)?;
-        if let Tok::ValueEnd = tok {
+        decoder.step(&mut env, data, at)?;
+        if let Tok::ValueEnd = self.tok {
             self.end_of_value();
         }
-        Ok(tok)
+        Ok(true)
     }
 
     /// A value that is delivered whole if it is small enough: nothing is consumed until that is known.
     #[inline]
-    pub(super) fn whole(&mut self, data: &[u8], value_type: ValueType, limit: usize) -> Leaf<Option<Tok>> {
+    pub(super) fn whole(&mut self, data: &[u8], value_type: ValueType, limit: usize) -> Leaf<bool> {
         let seen = &data[..data.len().min(limit)];
         match self.scanner.run(seen) {
             Ok(end) => {
@@ -93,7 +93,8 @@ impl Parser {
                         return self.decode_instead(value_type);
                     }
                 }
-                Ok(Some(self.raw(end)))
+                let raw = self.raw(end);
+                Ok(self.give(Some(raw)))
             }
             Err(Halt::Need(total)) if total > limit => self.decode_instead(value_type),
             Err(halt) => Err(halt),
@@ -104,7 +105,7 @@ impl Parser {
     pub(super) fn whole_walk(&mut self, data: &[u8], value_type: ValueType, limit: usize) -> Leaf<Option<Tok>> {
         match self.walk(&data[..data.len().min(limit)]) {
             Ok(()) => Ok(Some(self.raw(self.walked))),
-            Err(Halt::Need(total)) if total > limit => self.decode_instead(value_type),
+            Err(Halt::Need(total)) if total > limit => self.decode_instead(value_type).map(|_| None),
             Err(halt) => Err(halt),
         }
     }
@@ -115,10 +116,10 @@ impl Parser {
         Tok::Raw(Span::new(Source::Data, 0, end))
     }
 
-    fn decode_instead(&mut self, value_type: ValueType) -> Leaf<Option<Tok>> {
+    fn decode_instead(&mut self, value_type: ValueType) -> Leaf<bool> {
         self.decoder.start(value_type);
         self.state = State::Decode;
-        Ok(None)
+        Ok(false)
     }
 
     /// Walks on through the value, from `walked`.
@@ -129,6 +130,7 @@ impl Parser {
             buffers: &mut self.buffers,
             templates: &self.templates,
             base: self.offset,
+            out: &mut self.tok,
         };
         validator.run(decoder, &mut env, data, walked, self.value_start)
     }

@@ -52,7 +52,9 @@ fn broken_files_are_refused() {
             "bad-header" => matches!(kind, ErrorKind::BadMagic),
             "unknown-type" => matches!(kind, ErrorKind::UnknownOpcode(8)),
             "unsupported" => matches!(kind, ErrorKind::Unsupported(_)),
-            "bomb" => matches!(kind, ErrorKind::Truncated | ErrorKind::LimitExceeded { .. } | ErrorKind::BadStringEncoding(_)),
+            "bomb" => {
+                matches!(kind, ErrorKind::Truncated | ErrorKind::LimitExceeded { .. } | ErrorKind::BadStringEncoding(_))
+            }
             _ => true,
         };
         assert!(fits, "{} ({class}): {error}", file.name);
@@ -70,7 +72,12 @@ fn a_cut_file_says_where_it_was_cut() {
             for len in 0..end {
                 let log = log(&file.bytes[..len], Cut::Whole, options().value_mode(mode));
                 let error = log.error.unwrap();
-                assert_eq!((error.kind(), error.offset()), (&ErrorKind::Truncated, len as u64), "{} {mode:?}", file.name);
+                assert_eq!(
+                    (error.kind(), error.offset()),
+                    (&ErrorKind::Truncated, len as u64),
+                    "{} {mode:?}",
+                    file.name
+                );
             }
         }
     }
@@ -129,7 +136,11 @@ fn errors_name_the_place_and_the_remedy() {
     assert!(text.contains("vendor"), "{text}");
     let error = Reader::new(&b"*2\r\n$6\r\nSELECT"[..]).next_event().unwrap_err();
     assert!(error.to_string().contains("append-only"), "{error}");
-    for (header, kind) in [(&b"REDIS0099"[..], "unsupported-version"), (b"VALKEY081", "unsupported-version"), (b"VALKEY011", "unsupported-version")] {
+    for (header, kind) in [
+        (&b"REDIS0099"[..], "unsupported-version"),
+        (b"VALKEY081", "unsupported-version"),
+        (b"VALKEY011", "unsupported-version"),
+    ] {
         let error = Reader::new(header).next_event().unwrap_err();
         assert_eq!(error.as_rdb().unwrap().kind().name(), kind);
     }

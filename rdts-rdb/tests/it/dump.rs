@@ -95,11 +95,14 @@ fn worked_examples() {
     let hex = |text: &str| -> Vec<u8> { text.split(' ').map(|b| u8::from_str_radix(b, 16).unwrap()).collect() };
     let payload = hex("00 c0 ff 0c 00 c7 e5 4a e4 7f 22 03 8c");
     assert_eq!(Value::from_dump(&payload).unwrap(), Value::String(b"-1".to_vec()));
-    let payload = hex("16 02 01 78 c0 01 7b d8 c3 2c bb 03 00 00 01 79 c0 02 7b d8 c3 2c bb 03 00 00 50 00 de e4 49 4c 99 90 3a b5");
+    let payload = hex(
+        "16 02 01 78 c0 01 7b d8 c3 2c bb 03 00 00 01 79 c0 02 7b d8 c3 2c bb 03 00 00 50 00 de e4 49 4c 99 90 3a b5",
+    );
     assert_eq!(Payload::parse(&payload).unwrap().value_type, ValueType::ValkeyHash2, "the footer's version decides");
     let Value::Hash(fields) = Value::from_dump(&payload).unwrap() else { panic!() };
     assert_eq!(fields[0].expire_at_ms, Some(4_102_444_800_123));
-    let payload = hex("16 02 00 01 79 c0 02 00 01 78 c3 09 40 c8 01 5a 5a e0 bb 00 01 5a 5a 0c 00 d8 48 1a 88 9b 9f 55 59");
+    let payload =
+        hex("16 02 00 01 79 c0 02 00 01 78 c3 09 40 c8 01 5a 5a e0 bb 00 01 5a 5a 0c 00 d8 48 1a 88 9b 9f 55 59");
     assert_eq!(Payload::parse(&payload).unwrap().value_type, ValueType::HashMetadataPreGa);
 }
 

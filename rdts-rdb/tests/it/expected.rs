@@ -24,7 +24,9 @@ pub(crate) fn latin1(bytes: &[u8]) -> String {
 /// The same with long strings by their hash throughout; some companions have them in full.
 pub(crate) fn hashed(json: &Json) -> Json {
     match json {
-        Json::String(s) if s.chars().count() > 300 => text(&s.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<_>>()),
+        Json::String(s) if s.chars().count() > 300 => {
+            text(&s.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<_>>())
+        }
         Json::Array(items) => Json::Array(items.iter().map(hashed).collect()),
         Json::Object(map) => Json::Object(map.iter().map(|(k, v)| (k.clone(), hashed(v))).collect()),
         other => other.clone(),
@@ -139,7 +141,9 @@ fn compare_stream(at: &str, stream: &Stream, expected: &Json) {
     let entries: Vec<Json> = stream
         .entries
         .iter()
-        .map(|(id, pairs)| json!([id.to_string(), pairs.iter().flat_map(|(f, v)| [text(f), text(v)]).collect::<Vec<_>>()]))
+        .map(|(id, pairs)| {
+            json!([id.to_string(), pairs.iter().flat_map(|(f, v)| [text(f), text(v)]).collect::<Vec<_>>()])
+        })
         .collect();
     assert_eq!(Json::Array(entries), expected["entries"], "{at}");
     let meta = &stream.meta;
@@ -170,7 +174,8 @@ fn compare_stream(at: &str, stream: &Stream, expected: &Json) {
     assert_eq!(groups.len(), stream.groups.len(), "{at}");
     for (group, theirs) in stream.groups.iter().zip(groups) {
         let raw = theirs["raw"].as_array().map_or(Json::Null, |list| object(list));
-        let find = |names: &[&str]| names.iter().flat_map(|name| [&theirs[*name], &raw[*name]]).find(|json| !json.is_null());
+        let find =
+            |names: &[&str]| names.iter().flat_map(|name| [&theirs[*name], &raw[*name]]).find(|json| !json.is_null());
         assert_eq!(text(&group.name), theirs["name"], "{at}");
         assert_eq!(Some(&json!(group.last_id.to_string())), find(&["last-delivered-id", "last"]), "{at}");
         if let (Some(ours), Some(theirs)) = (group.entries_read, find(&["entries-read", "read"])) {
@@ -194,7 +199,8 @@ fn compare_stream(at: &str, stream: &Stream, expected: &Json) {
         }
         if let Some(consumers) = theirs["consumers"].as_array() {
             let ours: Vec<_> = group.consumers.iter().map(|c| text(&c.name)).collect();
-            let consumers: Vec<_> = consumers.iter().map(|c| c.as_array().map_or(c.clone(), |list| object(list))).collect();
+            let consumers: Vec<_> =
+                consumers.iter().map(|c| c.as_array().map_or(c.clone(), |list| object(list))).collect();
             let names: Vec<_> = consumers.iter().map(|c| c["name"].clone()).collect();
             assert_eq!(sorted(ours), sorted(names), "{at}");
             for consumer in &consumers {
@@ -207,8 +213,12 @@ fn compare_stream(at: &str, stream: &Stream, expected: &Json) {
             }
         }
         if let Some(nacked) = theirs["nacked"].as_array() {
-            let ours: Vec<_> =
-                group.pending.iter().filter(|row| row.consumer.is_none()).map(|row| json!(row.id.to_string())).collect();
+            let ours: Vec<_> = group
+                .pending
+                .iter()
+                .filter(|row| row.consumer.is_none())
+                .map(|row| json!(row.id.to_string()))
+                .collect();
             assert_eq!(&ours, nacked, "{at}");
         }
     }
@@ -216,8 +226,11 @@ fn compare_stream(at: &str, stream: &Stream, expected: &Json) {
         let producers: Vec<Json> = idempotency
             .producers
             .iter()
-            .map(|(id, iids)| {
-                json!([text(id), iids.iter().map(|(iid, entry)| json!([text(iid), entry.to_string()])).collect::<Vec<_>>()])
+            .map(|producer| {
+                json!([
+                    text(&producer.id),
+                    producer.iids.iter().map(|(iid, entry)| json!([text(iid), entry.to_string()])).collect::<Vec<_>>()
+                ])
             })
             .collect();
         assert_eq!(json!(producers), expected["idmp_producers"], "{at}");

@@ -28,7 +28,10 @@ pub(crate) fn options() -> ParserOptions {
 
 /// Feeds `input` and gives every event to `each`.
 pub(crate) fn feed(
-    parser: &mut Parser, input: &[u8], cut: Cut, mut each: impl FnMut(&Event<'_>) -> Option<ValueMode>,
+    parser: &mut Parser,
+    input: &[u8],
+    cut: Cut,
+    mut each: impl FnMut(&Event<'_>) -> Option<ValueMode>,
 ) -> (Option<Error>, usize) {
     let mut start = 0;
     let mut end = 0;
@@ -110,5 +113,9 @@ pub(crate) fn log(input: &[u8], cut: Cut, options: ParserOptions) -> Log {
 }
 
 fn bytes(data: &[u8]) -> String {
-    if data.len() > 100 { format!("{} bytes, {}", data.len(), crate::sha256::hex(data)) } else { data.escape_ascii().to_string() }
+    if data.len() > 100 {
+        format!("{} bytes, {}", data.len(), crate::sha256::hex(data))
+    } else {
+        data.escape_ascii().to_string()
+    }
 }

@@ -24,7 +24,8 @@ pub(crate) fn with_companions(folder: &Path, companion: impl Fn(&Path) -> PathBu
             continue;
         }
         let Some("rdb" | "aof" | "dump") = path.extension().and_then(|e| e.to_str()) else { continue };
-        let json = std::fs::read(companion(&path)).unwrap_or_else(|e| panic!("no companion of {}: {e}", path.display()));
+        let json =
+            std::fs::read(companion(&path)).unwrap_or_else(|e| panic!("no companion of {}: {e}", path.display()));
         files.push(File {
             name: path.file_name().unwrap().to_string_lossy().into_owned(),
             bytes: std::fs::read(&path).unwrap(),
@@ -53,7 +54,9 @@ pub(crate) fn corrupt() -> Vec<File> {
 pub(crate) fn public() -> Option<PathBuf> {
     let folder = std::env::var_os("RDTS_PUBLIC_CORPUS").map(PathBuf::from);
     if folder.is_none() {
-        eprintln!("NOT RUN: set RDTS_PUBLIC_CORPUS to the folder with other projects' files to run this test over them");
+        eprintln!(
+            "NOT RUN: set RDTS_PUBLIC_CORPUS to the folder with other projects' files to run this test over them"
+        );
     }
     folder
 }
@@ -70,4 +73,10 @@ pub(crate) fn in_parallel<T: Sync>(items: &[T], test: impl Fn(&T) + Sync) {
             });
         }
     });
+}
+
+/// One file, by its name and folder.
+pub(crate) fn one(folder: &str, name: &str) -> Vec<u8> {
+    let path = data().join(folder).join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

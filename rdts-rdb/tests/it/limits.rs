@@ -27,7 +27,10 @@ fn each_limit_is_enforced() {
     ] {
         let log = log(&input, Cut::Whole, ParserOptions::new().limits(limits));
         let error = log.error.unwrap();
-        assert!(matches!(error.kind(), ErrorKind::LimitExceeded { limit: l, .. } if *l == limit), "{error} instead of {limit:?}");
+        assert!(
+            matches!(error.kind(), ErrorKind::LimitExceeded { limit: l, .. } if *l == limit),
+            "{error} instead of {limit:?}"
+        );
     }
 }
 
@@ -94,6 +97,9 @@ fn an_aggregate_of_a_million_elements_passes_through_a_small_buffer() {
         });
         assert_eq!(error, None);
         assert!(held <= 32_768, "{mode:?} holds {held}");
-        assert_eq!(members, if matches!(mode, ValueMode::Decode | ValueMode::RawOrDecode { .. }) { 1_000_000 } else { 0 });
+        assert_eq!(
+            members,
+            if matches!(mode, ValueMode::Decode | ValueMode::RawOrDecode { .. }) { 1_000_000 } else { 0 }
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! Integration tests: real files of many servers, whole and in pieces, and what must be refused.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, missing_docs)]
 
 mod corpus;
 mod corrupt;

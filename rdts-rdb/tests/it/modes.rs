@@ -111,7 +111,9 @@ fn raw_decoded_and_skipped_agree() {
         assert_eq!(chunks.len(), decoded.len());
         assert_eq!(chunks.len(), whole.len());
         assert_eq!(chunks.len(), skipped.len());
-        for (((key, value_type, raw), events), (whole, skipped)) in chunks.iter().zip(&decoded).zip(whole.iter().zip(&skipped)) {
+        for (((key, value_type, raw), events), (whole, skipped)) in
+            chunks.iter().zip(&decoded).zip(whole.iter().zip(&skipped))
+        {
             let raw = raw.as_ref().unwrap();
             assert_eq!((key, value_type), (&whole.0, &whole.1));
             assert_eq!((key, value_type, &None), (&skipped.0, &skipped.1, &skipped.2));
@@ -151,23 +153,26 @@ fn values_above_the_limit_are_decoded_and_the_others_are_not() {
 
 #[test]
 fn the_mode_can_be_chosen_key_by_key() {
-    let file = files::good().into_iter().find(|file| file.name == "redis-8.2.3_alltypes.rdb").unwrap();
+    let file = files::one("generated", "redis-8.2.3_alltypes.rdb");
     let mut parser = Parser::with_options(options().value_mode(ValueMode::Skip));
     let mut n = 0;
     let mut expect = "";
-    let (error, _) = feed(&mut parser, &file.bytes, Cut::Whole, |event| {
+    let (error, _) = feed(&mut parser, &file, Cut::Whole, |event| {
         let kind = match event {
             Event::Key(_) => {
                 n += 1;
                 expect = ["skip", "decode", "raw", "chunks"][n % 4];
                 return Some(
-                    [ValueMode::Skip, ValueMode::Decode, ValueMode::RawOrDecode { limit: 1 << 20 }, ValueMode::Raw][n % 4],
+                    [ValueMode::Skip, ValueMode::Decode, ValueMode::RawOrDecode { limit: 1 << 20 }, ValueMode::Raw]
+                        [n % 4],
                 );
             }
             Event::Raw(_) => "raw",
             Event::RawChunk { .. } => "chunks",
             Event::ValueEnd if expect == "skip" => "skip",
-            Event::Aux { .. } | Event::SelectDb(_) | Event::ResizeDb { .. } | Event::Header(_) | Event::End { .. } => return None,
+            Event::Aux { .. } | Event::SelectDb(_) | Event::ResizeDb { .. } | Event::Header(_) | Event::End { .. } => {
+                return None;
+            }
             Event::Function(_) => return None,
             _ => "decode",
         };

@@ -29,13 +29,19 @@ fn lines<R: std::io::Read>(mut reader: Reader<R>) -> Vec<String> {
 
 #[test]
 fn a_reader_gives_the_events_of_the_parser() {
-    for name in ["redis-7.2.6_alltypes.rdb", "valkey-9.1.2_hfe.rdb", "v15_hash_templates_a.rdb", "redis-8.2.3_graphmodule.rdb"] {
-        let file = files::good().into_iter().find(|file| file.name == name).unwrap();
-        let whole = lines(Reader::new(&file.bytes[..]));
-        let trickled = lines(Reader::new(Trickle(&file.bytes, 1)));
-        let join = |lines: &[String]| lines.iter().filter(|line| !line.starts_with("String(")).cloned().collect::<Vec<_>>();
+    for (folder, name) in [
+        ("generated", "redis-7.2.6_alltypes.rdb"),
+        ("generated", "valkey-9.1.2_hfe.rdb"),
+        ("handcrafted", "v15_hash_templates_a.rdb"),
+        ("generated", "redis-8.2.3_graphmodule.rdb"),
+    ] {
+        let file = files::one(folder, name);
+        let whole = lines(Reader::new(&file[..]));
+        let trickled = lines(Reader::new(Trickle(&file, 1)));
+        let join =
+            |lines: &[String]| lines.iter().filter(|line| !line.starts_with("String(")).cloned().collect::<Vec<_>>();
         assert_eq!(join(&whole), join(&trickled), "{name}");
-        let log = log(&file.bytes, Cut::Whole, options());
+        let log = log(&file, Cut::Whole, options());
         let pushed: Vec<_> = log.lines.into_iter().filter(|line| !line.starts_with("String(")).collect();
         assert_eq!(join(&whole), pushed, "{name}");
     }
@@ -43,17 +49,17 @@ fn a_reader_gives_the_events_of_the_parser() {
 
 #[test]
 fn entries_are_the_same_in_any_mode_of_the_options() {
-    let file = files::good().into_iter().find(|file| file.name == "redis-6.2.5_alltypes.rdb").unwrap();
-    let plain: Vec<_> = Reader::new(&file.bytes[..]).entries().map(Result::unwrap).collect();
+    let file = files::one("generated", "redis-6.2.5_alltypes.rdb");
+    let plain: Vec<_> = Reader::new(&file[..]).entries().map(Result::unwrap).collect();
     let options = ParserOptions::new().value_mode(ValueMode::Skip);
-    let forced: Vec<_> = Reader::with_options(&file.bytes[..], options).entries().map(Result::unwrap).collect();
+    let forced: Vec<_> = Reader::with_options(&file[..], options).entries().map(Result::unwrap).collect();
     assert_eq!(plain, forced);
     assert!(plain.len() > 200);
 }
 
 #[test]
 fn what_follows_the_file_comes_back() {
-    let mut bytes = files::good().into_iter().find(|file| file.name == "redis-7.0.15_empty.rdb").unwrap().bytes;
+    let mut bytes = files::one("generated", "redis-7.0.15_empty.rdb");
     bytes.extend(b"*1\r\n$4\r\nPING\r\n");
     let mut reader = Reader::new(&bytes[..]);
     while reader.next_event().unwrap().is_some() {}
@@ -63,10 +69,10 @@ fn what_follows_the_file_comes_back() {
 
 #[test]
 fn a_module_s_auxiliary_data_is_passed_over_unless_asked_for() {
-    let file = files::good().into_iter().find(|file| file.name == "v9_module_items_a.rdb").unwrap();
-    let silent = lines(Reader::new(&file.bytes[..]));
+    let file = files::one("handcrafted", "v9_module_items_a.rdb");
+    let silent = lines(Reader::new(&file[..]));
     for mode in [ValueMode::Decode, ValueMode::Raw, ValueMode::Skip] {
-        let mut reader = Reader::new(&file.bytes[..]);
+        let mut reader = Reader::new(&file[..]);
         let mut seen = Vec::new();
         let mut extra = 0;
         let mut inside = false;
@@ -94,10 +100,10 @@ async fn an_async_reader_gives_the_same_and_the_socket_back() {
     use rdts_rdb::AsyncReader;
     use tokio::io::AsyncWriteExt;
 
-    let file = files::good().into_iter().find(|file| file.name == "redis-7.2.6_lru.rdb").unwrap();
-    let expected = lines(Reader::new(&file.bytes[..]));
+    let file = files::one("generated", "redis-7.2.6_lru.rdb");
+    let expected = lines(Reader::new(&file[..]));
     let (mut ours, theirs) = tokio::io::duplex(512);
-    let bytes = file.bytes.clone();
+    let bytes = file.clone();
     let writer = tokio::spawn(async move {
         for piece in bytes.chunks(333) {
             ours.write_all(piece).await.unwrap();
@@ -114,7 +120,7 @@ async fn an_async_reader_gives_the_same_and_the_socket_back() {
     assert_eq!(seen, expected);
     let received = reader.received();
     let (mut socket, unread) = reader.into_parts();
-    assert_eq!(received, (file.bytes.len() + unread.len()) as u64);
+    assert_eq!(received, (file.len() + unread.len()) as u64);
     ours.shutdown().await.unwrap();
     let mut rest = unread.to_vec();
     tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut rest).await.unwrap();
