@@ -1,7 +1,7 @@
 //! Our own programs as child processes: what they print, how they end, what they cost.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -217,7 +217,10 @@ impl Output {
         let reader = std::thread::spawn(move || {
             let mut buffer = [0; 16 * 1024];
             loop {
-                let n = pipe.read(&mut buffer).unwrap_or(0);
+                let n = match pipe.read(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    read => read.unwrap_or(0),
+                };
                 let mut received = writer.0.lock().unwrap();
                 received.bytes.extend_from_slice(&buffer[..n]);
                 received.ended = n == 0;

@@ -17,7 +17,6 @@ use crate::wait::{poll, wait_until};
 
 /// Starting may have to wait for a machine that is busy with other tests.
 const START: Duration = Duration::from_secs(30);
-const ANSWER: Duration = Duration::from_secs(60);
 /// How often another port is tried when somebody else was quicker.
 const PORT_TRIES: usize = 20;
 
@@ -108,7 +107,12 @@ impl Server {
     }
 
     fn answers(&self) -> bool {
-        let Ok(mut connection) = self.try_connection() else {
+        let connection = self.client().and_then(|client| {
+            let connection = client.get_connection_with_timeout(START)?;
+            connection.set_read_timeout(Some(START))?;
+            Ok(connection)
+        });
+        let Ok(mut connection) = connection else {
             return false;
         };
         match redis::cmd("PING").query::<Value>(&mut connection) {
@@ -201,7 +205,8 @@ impl Server {
         process::stat(pid).unwrap_or_else(|| panic!("no /proc/{pid}/stat of {}", self.settings.name))
     }
 
-    /// A connection of the `redis` crate: RESP2, authenticated, an answer is awaited for at most 60 s.
+    /// A connection of the `redis` crate: RESP2, authenticated, without a limit of time. (With one, a test that is suspended and
+    /// goes on has its reads fail with EINTR.)
     ///
     /// # Panics
     /// When it cannot be had.
@@ -212,14 +217,15 @@ impl Server {
     }
 
     fn try_connection(&self) -> RedisResult<Connection> {
+        self.client()?.get_connection()
+    }
+
+    fn client(&self) -> RedisResult<Client> {
         let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(password) = &self.settings.password {
             settings = settings.set_password(password);
         }
-        let info = ("127.0.0.1", self.port).into_connection_info()?.set_redis_settings(settings);
-        let connection = Client::open(info)?.get_connection_with_timeout(ANSWER)?;
-        connection.set_read_timeout(Some(ANSWER))?;
-        Ok(connection)
+        Client::open(("127.0.0.1", self.port).into_connection_info()?.set_redis_settings(settings))
     }
 
     /// Runs one command and gives its reply. Each call has a connection of its own, so `SELECT` and `MULTI` have no effect on the
