@@ -22,6 +22,7 @@ pub fn first_key(name: &[u8]) -> Option<usize> {
         6 if is(&[b"BLMPOP", b"BZMPOP"]) => Some(3),
         7 if is(&[b"EVALSHA"]) => Some(3),
         7 if is(&[b"MIGRATE"]) => Some(3),
+        7 if is(&[b"PFDEBUG"]) => Some(2),
         4 if is(&[b"EXEC", b"PING"]) => None,
         5 if is(&[b"MULTI", b"FCALL"]) => {
             if is(&[b"FCALL"]) {

@@ -113,15 +113,15 @@ impl StreamTranslator {
             _ => Kind::Write,
         };
         let transaction = matches!(kind, Kind::Multi | Kind::Exec);
+        if self.options.source_db.is_some() {
+            self.check_one_database(command)?;
+        }
         let db = match self.options.map_db(self.db) {
             Some(db) => db,
             // Transactions may change the database inside, so their frame goes where everything goes.
             None if transaction || kind == Kind::Code => self.options.target_db.unwrap_or_default(),
             None => return Ok(Translated::Done),
         };
-        if self.options.source_db.is_some() {
-            self.check_one_database(command)?;
-        }
         let arena = out.arena();
         let start = arena.len();
         if command.is_inline() {
@@ -129,9 +129,10 @@ impl StreamTranslator {
         } else {
             arena.extend_from_slice(command.raw());
         }
-        let key = (!transaction && kind != Kind::Code)
-            .then(|| first_key(name))
-            .flatten()
+        let keyless = transaction || kind == Kind::Code || (kind == Kind::Script && command.arg(2) == Some(b"0"));
+        let key = Some(name)
+            .filter(|_| !keyless)
+            .and_then(first_key)
             .and_then(|index| command.arg(index))
             .filter(|_| !command.is_inline())
             .map(|key| {
@@ -166,4 +167,105 @@ fn database(arg: Option<&[u8]>) -> Result<u32> {
 /// Where in `raw` the argument `arg` lies, which is a part of it.
 fn offset_in(raw: &[u8], arg: &[u8]) -> usize {
     (arg.as_ptr() as usize).saturating_sub(raw.as_ptr() as usize)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rdts_resp::CommandDecoder;
+
+    use super::*;
+    use crate::record::{Position, ReplicationId};
+
+    /// What becomes of inline commands separated by newlines: `db kind key: arguments`.
+    fn translate(translator: &mut StreamTranslator, text: &str) -> Result<Vec<String>> {
+        let mut decoder = CommandDecoder::new();
+        let mut out = BatchBuilder::new(64);
+        for line in text.lines() {
+            let mut frame = Vec::new();
+            encode::command(&mut frame, line.split(' ').collect::<Vec<_>>());
+            let (_, command) = decoder.decode(&frame).unwrap().unwrap();
+            translator.command(&command, 0, &mut out)?;
+        }
+        let batch = out.take(Position::stream(ReplicationId::NONE, 0, 0));
+        let shown = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Ok(batch
+            .commands()
+            .map(|command| {
+                let words: Vec<_> = command.args().map(shown).collect();
+                let key = command.key().map_or("-".into(), shown);
+                format!("{} {:?} {key}: {}", command.db(), command.kind(), words.join(" "))
+            })
+            .collect())
+    }
+
+    fn all() -> StreamTranslator {
+        StreamTranslator::new(Target::redis(7, 0, 0), TranslateOptions::default(), 0)
+    }
+
+    #[test]
+    fn what_concerns_the_link_is_left_out_and_the_rest_keeps_its_database() {
+        let mut translator = all();
+        let text = "PING\nSELECT 2\nset k v\nselect 0\nEVAL x 1 k\nEVAL x 0 k\nPUBLISH c m\nspublish c m\n\
+                    CLUSTER SYNCSLOTS FINISH\nBITOP AND d a b\nFLUSHALL\nSCRIPT LOAD x\nFUNCTION LOAD x";
+        assert_eq!(
+            translate(&mut translator, text).unwrap(),
+            [
+                "2 Write k: set k v",
+                "0 Script k: EVAL x 1 k",
+                "0 Script -: EVAL x 0 k",
+                "0 Write d: BITOP AND d a b",
+                "0 Write -: FLUSHALL",
+                "0 Code -: SCRIPT LOAD x",
+                "0 Code -: FUNCTION LOAD x",
+            ]
+        );
+        assert_eq!((translator.skipped().messages, translator.skipped().cluster), (2, 1));
+    }
+
+    #[test]
+    fn a_transaction_is_open_until_exec() {
+        let mut translator = all();
+        assert_eq!(translate(&mut translator, "multi\nINCR n").unwrap().len(), 2);
+        assert!(translator.in_transaction());
+        translate(&mut translator, "exec").unwrap();
+        assert!(!translator.in_transaction());
+    }
+
+    #[test]
+    fn one_database_is_taken_alone_and_moved() {
+        let one = || StreamTranslator::new(Target::redis(7, 0, 0), TranslateOptions::default().database(3, 5), 0);
+        let text = "SET a 0\nSELECT 3\nSET b 3\nMULTI\nSELECT 0\nSET c 0\nSELECT 3\nSET d 3\nEXEC";
+        assert_eq!(
+            translate(&mut one(), text).unwrap(),
+            ["5 Write b: SET b 3", "5 Multi -: MULTI", "5 Write d: SET d 3", "5 Exec -: EXEC"]
+        );
+        for crossing in ["FLUSHALL", "SWAPDB 3 4", "MOVE k 4", "COPY a b DB 4"] {
+            let error = translate(&mut one(), &format!("SELECT 3\n{crossing}")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{crossing}");
+        }
+        // From another database they may reach into the one that is wanted.
+        for crossing in ["FLUSHALL", "SWAPDB 3 4", "MOVE k 3", "COPY a b DB 3"] {
+            let error = translate(&mut one(), crossing).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{crossing}");
+        }
+    }
+
+    #[test]
+    fn functions_are_left_out_where_the_target_has_none() {
+        let mut old = StreamTranslator::new(Target::redis(6, 2, 0), TranslateOptions::default(), 0);
+        assert!(translate(&mut old, "FUNCTION LOAD x").unwrap().is_empty());
+        assert_eq!(old.skipped().functions, 1);
+    }
+
+    #[test]
+    fn what_no_primary_sends_is_an_error() {
+        for (text, kind) in [
+            ("SELECT x", ErrorKind::Protocol),
+            ("SELECT -1", ErrorKind::Protocol),
+            ("TRIMSLOTS RANGES 1 0 1", ErrorKind::Unsupported),
+        ] {
+            assert_eq!(translate(&mut all(), text).unwrap_err().kind(), kind, "{text}");
+        }
+    }
 }
