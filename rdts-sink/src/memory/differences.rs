@@ -83,3 +83,47 @@ fn difference(expected: &Entry, actual: &Entry) -> Option<DifferenceKind> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn store(commands: &[&str]) -> MemoryStore {
+        let mut store = MemoryStore::new();
+        for command in commands {
+            let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+            store.apply(0, &args, 1_000).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn one_difference_for_each_key_in_order() {
+        let expected =
+            store(&["SET a 1", "SET b 1", "SET c 1", "RPUSH d 1", "SET e 1 PX 5", "ZADD z 0 m", "HSET h f v"]);
+        let other =
+            store(&["SET b 2", "SADD c 1", "RPUSH d 1", "SET e 1 PX 6", "SET x 1", "ZADD z -0 m", "HSET h f v"]);
+        let kinds: Vec<_> = expected.differences(&other, 10).into_iter().map(|d| (d.key, d.kind)).collect();
+        let expiry = DifferenceKind::Expiry { expected: Some(1_005), actual: Some(1_006) };
+        assert_eq!(
+            kinds,
+            [
+                (b"a".to_vec(), DifferenceKind::Missing),
+                (b"b".to_vec(), DifferenceKind::Value),
+                (b"c".to_vec(), DifferenceKind::Type { expected: "string", actual: "set" }),
+                (b"e".to_vec(), expiry),
+                (b"x".to_vec(), DifferenceKind::Extra),
+            ]
+        );
+        assert_eq!(expected.differences(&other, 2).len(), 2);
+        assert_eq!(expected.differences(&expected.clone(), 10), []);
+    }
+
+    #[test]
+    fn a_field_that_expires_at_another_time_is_another_value() {
+        let expected = store(&["HSET h f v", "HPEXPIREAT h 5000 FIELDS 1 f"]);
+        let other = store(&["HSET h f v"]);
+        assert_eq!(expected.differences(&other, 1)[0].kind, DifferenceKind::Value);
+    }
+}

@@ -181,3 +181,33 @@ fn why_not(name: &[u8]) -> &'static str {
         _ => "it is not a write command that is known here",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::memory::{CommandErrorKind, MemoryStore, Reply};
+
+    #[test]
+    fn what_is_not_known_is_refused_by_name() {
+        let mut store = MemoryStore::new();
+        for name in ["EVAL", "SELECT", "XREADGROUP", "JSON.SET", "NO\nSUCH", &"x".repeat(100)] {
+            let error = store.apply(0, &[name.as_bytes(), b"1", b"2"], 0).expect_err("it is not in the table");
+            assert_eq!(error.kind(), CommandErrorKind::Unsupported, "{error}");
+            assert!(
+                error.to_string().contains(&name.as_bytes().escape_ascii().to_string().to_ascii_uppercase()),
+                "{error}"
+            );
+        }
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn an_expiry_in_the_past_leaves_the_key_until_the_source_deletes_it() -> Result<(), crate::memory::CommandError> {
+        let mut store = MemoryStore::new();
+        store.apply(7, &[b"set", b"k", b"1"], 5_000)?;
+        store.apply(7, &[b"PEXPIREAT", b"k", b"4000"], 5_000)?;
+        assert_eq!(store.apply(7, &[b"INCR", b"k"], 5_000)?, Reply::Integer(2));
+        assert!(store.get(7, b"k").is_some_and(|entry| entry.is_expired(5_000) && !entry.is_expired(3_999)));
+        assert_eq!((store.remove_expired(5_000), store.len()), (1, 0));
+        Ok(())
+    }
+}

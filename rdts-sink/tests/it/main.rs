@@ -1,0 +1,7 @@
+//! The integration tests of rdts-sink.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod memory;
+mod node;
+mod translate;
