@@ -16,25 +16,19 @@ pub fn first_key(name: &[u8]) -> Option<usize> {
     let is = |names: &[&[u8]]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
     // By length first: this is asked for every command of a stream.
     match name.len() {
-        4 if is(&[b"EVAL"]) => Some(3),
-        5 if is(&[b"BITOP", b"LMPOP", b"ZMPOP"]) => Some(2),
-        6 if is(&[b"XGROUP", b"MSETEX"]) => Some(2),
-        6 if is(&[b"BLMPOP", b"BZMPOP"]) => Some(3),
-        7 if is(&[b"EVALSHA"]) => Some(3),
-        7 if is(&[b"MIGRATE"]) => Some(3),
-        7 if is(&[b"PFDEBUG"]) => Some(2),
         4 if is(&[b"EXEC", b"PING"]) => None,
-        5 if is(&[b"MULTI", b"FCALL"]) => {
-            if is(&[b"FCALL"]) {
-                Some(3)
-            } else {
-                None
-            }
-        }
+        5 if is(&[b"MULTI"]) => None,
         6 if is(&[b"SWAPDB", b"SCRIPT", b"SELECT"]) => None,
         7 if is(&[b"FLUSHDB", b"PUBLISH", b"CLUSTER", b"DISCARD"]) => None,
         8 if is(&[b"FLUSHALL", b"FUNCTION", b"SPUBLISH", b"REPLCONF"]) => None,
         9 if is(&[b"TRIMSLOTS"]) => None,
+        5 if is(&[b"BITOP", b"LMPOP", b"ZMPOP"]) => Some(2),
+        6 if is(&[b"XGROUP", b"MSETEX"]) => Some(2),
+        7 if is(&[b"PFDEBUG"]) => Some(2),
+        4 if is(&[b"EVAL"]) => Some(3),
+        5 if is(&[b"FCALL"]) => Some(3),
+        6 if is(&[b"BLMPOP", b"BZMPOP"]) => Some(3),
+        7 if is(&[b"EVALSHA", b"MIGRATE"]) => Some(3),
         _ => Some(1),
     }
 }

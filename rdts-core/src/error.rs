@@ -11,10 +11,12 @@ type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 ///
 /// [`kind`](Error::kind) says what happened, the text where (an endpoint, a key, an offset),
 /// [`solution`](Error::solution) what to do about it, and [`retry`](Error::retry) whether trying again can help.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{context}{}", source.as_ref().map_or_else(String::new, |source| format!(": {source}")))]
 struct Inner {
     kind: ErrorKind,
     context: String,
@@ -128,21 +130,5 @@ impl Error {
 
     pub(crate) fn protocol(context: impl Into<String>) -> Self {
         Self::new(ErrorKind::Protocol, context)
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.context)?;
-        if let Some(source) = &self.0.source {
-            write!(f, ": {source}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
     }
 }

@@ -83,6 +83,7 @@
 //! [typed](ErrorKind), name the endpoint, key or offset, and stop the run: nothing is retried behind the caller's back but the
 //! handshake with a server that is not ready.
 
+pub mod adapt;
 pub mod command;
 pub mod endpoint;
 pub mod error;

@@ -12,6 +12,6 @@ mod handshake;
 mod link;
 mod payload;
 
-pub use handshake::{Action, Handshake, Resume, Sync};
+pub use handshake::{Action, Announce, Handshake, Resume, Sync};
 pub use link::{LinkConfig, ReplicaLink};
 pub use payload::Framing;

@@ -130,3 +130,29 @@ fn a_command_line_that_makes_no_sense_is_refused_with_status_2() {
         ends(migrate(&args), 2);
     }
 }
+
+#[test]
+fn a_sink_of_ones_own_prints_changes_with_their_offsets() {
+    let source = Server::start("redis-7.0");
+    source.cmd(&["SET", "user:1", "ann"]);
+    source.cmd(&["SET", "other:1", "x"]);
+    let program = ChildProgram::example("custom_sink", &[&source.url()]);
+    program.wait_for_stdout(LONG, |line| line.ends_with("SET user:1 (db 0)"));
+    source.cmd(&["SELECT", "0"]);
+    source.cmd(&["HSET", "user:2", "name", "bob"]);
+    source.cmd(&["DEL", "other:1"]);
+    let line = program.wait_for_stdout(LONG, |line| line.ends_with("HSET user:2 (db 0)"));
+    let offset: u64 = line.split(' ').next().unwrap().parse().unwrap();
+    let now: u64 = source.info("replication")["master_repl_offset"].parse().unwrap();
+    assert!((1..=now).contains(&offset), "{offset} of {now}");
+    assert!(!program.stdout().contains("other:1"), "{}", program.stdout());
+}
+
+#[test]
+fn the_readme_shows_that_sink_as_it_is() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(folder.join("../README.md")).unwrap();
+    let program = std::fs::read_to_string(folder.join("custom_sink/main.rs")).unwrap();
+    let code = &program[program.find("use rdts_core").unwrap()..];
+    assert!(readme.contains(code.trim_end()), "the README does not show examples/custom_sink/main.rs as it is");
+}

@@ -1,5 +1,7 @@
 //! From a connection that has logged in to the reply to `PSYNC`, without any I/O.
 
+use std::net::IpAddr;
+
 use rdts_resp::encode;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -18,6 +20,27 @@ pub enum Resume {
         /// The last offset that needs not be sent again.
         offset: u64,
     },
+}
+
+/// Where a replica says that it can be reached.
+///
+/// A primary shows it to its operators and to Sentinels, which connect to the replicas that a primary lists. The default, port 0,
+/// keeps them from taking us for a replica that could be promoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Announce {
+    /// The TCP port. Default: 0.
+    pub port: u16,
+    /// The address, where the primary sees another one (Redis 3.2 and later; older ones do not understand it, which is no
+    /// obstacle). Default: none.
+    pub address: Option<IpAddr>,
+}
+
+impl Announce {
+    /// Reachable at `address`, port `port`.
+    pub fn new(address: IpAddr, port: u16) -> Self {
+        Self { port, address: Some(address) }
+    }
 }
 
 /// What the primary agreed to.
@@ -53,6 +76,7 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     ListeningPort,
+    IpAddress,
     Capabilities,
     Version,
     Psync,
@@ -64,9 +88,9 @@ enum State {
 /// Bare newlines, which a primary sends while it prepares a snapshot, are no lines: the caller skips them.
 ///
 /// ```
-/// use rdts_core::replica::{Action, Handshake, Resume, Sync};
+/// use rdts_core::replica::{Action, Announce, Handshake, Resume, Sync};
 ///
-/// let (mut handshake, first) = Handshake::start(Resume::FullCopy);
+/// let (mut handshake, first) = Handshake::start(Resume::FullCopy, Announce::default());
 /// assert!(first.starts_with(b"*3\r\n$8\r\nREPLCONF\r\n"));
 /// handshake.line(b"+OK")?; // listening-port
 /// handshake.line(b"+OK")?; // capa eof psync2
@@ -79,13 +103,14 @@ enum State {
 pub struct Handshake {
     state: State,
     resume: Resume,
+    announce: Announce,
 }
 
 impl Handshake {
     /// Starts a handshake; the second value is what to send first.
-    pub fn start(resume: Resume) -> (Self, Vec<u8>) {
-        // Port 0: Sentinels, which connect to the replicas that a primary lists, must not take us for one they could promote.
-        (Self { state: State::ListeningPort, resume }, command(&["REPLCONF", "listening-port", "0"]))
+    pub fn start(resume: Resume, announce: Announce) -> (Self, Vec<u8>) {
+        let first = command(&["REPLCONF", "listening-port", &announce.port.to_string()]);
+        (Self { state: State::ListeningPort, resume, announce }, first)
     }
 
     /// The primary sent `line` (without CR LF).
@@ -97,8 +122,17 @@ impl Handshake {
             // An error to an option is no obstacle: it only says that the server is older than the option.
             State::ListeningPort => {
                 status(line, "REPLCONF listening-port")?;
-                self.state = State::Capabilities;
-                Ok(Action::Send(command(&["REPLCONF", "capa", "eof", "capa", "psync2"])))
+                match self.announce.address {
+                    Some(address) => {
+                        self.state = State::IpAddress;
+                        Ok(Action::Send(command(&["REPLCONF", "ip-address", &address.to_string()])))
+                    }
+                    None => Ok(self.capabilities()),
+                }
+            }
+            State::IpAddress => {
+                status(line, "REPLCONF ip-address")?;
+                Ok(self.capabilities())
             }
             State::Capabilities => {
                 status(line, "REPLCONF capa")?;
@@ -119,6 +153,11 @@ impl Handshake {
     /// Whether `SYNC` was sent, which is answered by the payload itself and not by a line: a `$` ends the handshake then.
     pub fn awaits_payload(&self) -> bool {
         self.state == State::Sync
+    }
+
+    fn capabilities(&mut self) -> Action {
+        self.state = State::Capabilities;
+        Action::Send(command(&["REPLCONF", "capa", "eof", "capa", "psync2"]))
     }
 
     fn psync(&self) -> Vec<u8> {
@@ -196,7 +235,7 @@ mod tests {
     const ID: &str = "4c1b873d2c85f0b3c32321aee14c7ef5363543d4";
 
     fn at_psync(resume: Resume) -> Handshake {
-        let (mut handshake, _) = Handshake::start(resume);
+        let (mut handshake, _) = Handshake::start(resume, Announce::default());
         for _ in 0..3 {
             assert!(matches!(handshake.line(b"+OK").unwrap(), Action::Send(_)));
         }
@@ -205,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_resume_asks_for_the_next_byte() {
-        let (mut handshake, _) = Handshake::start(Resume::After { replid: ID.parse().unwrap(), offset: 41 });
+        let (mut handshake, _) =
+            Handshake::start(Resume::After { replid: ID.parse().unwrap(), offset: 41 }, Announce::default());
         handshake.line(b"+OK").unwrap();
         handshake.line(b"+OK").unwrap();
         assert_eq!(handshake.line(b"+OK").unwrap(), Action::Send(command(&["PSYNC", ID, "42"])));
@@ -215,6 +255,17 @@ mod tests {
             Action::Done(Sync::Continue { replid: other.parse().unwrap() })
         );
         assert_eq!(handshake.line(b"+CONTINUE").unwrap(), Action::Done(Sync::Continue { replid: ID.parse().unwrap() }));
+    }
+
+    #[test]
+    fn an_address_is_announced_and_may_be_refused() {
+        let announce = Announce::new("10.0.0.9".parse().unwrap(), 7000);
+        let (mut handshake, first) = Handshake::start(Resume::FullCopy, announce);
+        assert_eq!(first, command(&["REPLCONF", "listening-port", "7000"]));
+        let address = handshake.line(b"+OK").unwrap();
+        assert_eq!(address, Action::Send(command(&["REPLCONF", "ip-address", "10.0.0.9"])));
+        let next = handshake.line(b"-ERR Unrecognized REPLCONF option: ip-address").unwrap();
+        assert_eq!(next, Action::Send(command(&["REPLCONF", "capa", "eof", "capa", "psync2"])));
     }
 
     #[test]

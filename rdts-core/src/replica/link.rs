@@ -14,7 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Action, Framing, Handshake, Resume, Sync};
+use super::{Action, Announce, Framing, Handshake, Resume, Sync};
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Connection, Deadlines, broken};
@@ -31,11 +31,18 @@ pub struct LinkConfig {
     pub read_ahead: u32,
     /// Pause between two acknowledgements. Default: 1 s, as real replicas do.
     pub ack_period: Duration,
+    /// Where the primary is told that we can be reached. Default: nowhere.
+    pub announce: Announce,
 }
 
 impl Default for LinkConfig {
     fn default() -> Self {
-        Self { deadlines: Deadlines::default(), read_ahead: 8 << 20, ack_period: Duration::from_secs(1) }
+        Self {
+            deadlines: Deadlines::default(),
+            read_ahead: 8 << 20,
+            ack_period: Duration::from_secs(1),
+            announce: Announce::default(),
+        }
     }
 }
 
@@ -58,6 +65,13 @@ impl LinkConfig {
     #[must_use]
     pub fn ack_period(mut self, period: Duration) -> Self {
         self.ack_period = period;
+        self
+    }
+
+    /// Sets [`announce`](Self::announce).
+    #[must_use]
+    pub fn announce(mut self, announce: Announce) -> Self {
+        self.announce = announce;
         self
     }
 }
@@ -97,8 +111,7 @@ impl ReplicaLink {
         let connection = Connection::open(address, config.deadlines).await?;
         let (stream, input) = connection.into_parts();
         let mut lines = Lines { stream, input, deadline: config.deadlines.reply };
-        let (sync, framing) =
-            shake_hands(&mut lines, resume, config.deadlines).await.map_err(|error| error.at(address))?;
+        let (sync, framing) = shake_hands(&mut lines, resume, config).await.map_err(|error| error.at(address))?;
         tracing::info!(%address, ?sync, ?framing, "the primary sends");
         let offset = match (sync, resume) {
             (Sync::Full { offset, .. }, _) | (Sync::Continue { .. }, Resume::After { offset, .. }) => offset,
@@ -239,10 +252,10 @@ impl Lines {
     }
 }
 
-async fn shake_hands(lines: &mut Lines, resume: Resume, deadlines: Deadlines) -> Result<(Sync, Option<Framing>)> {
+async fn shake_hands(lines: &mut Lines, resume: Resume, config: LinkConfig) -> Result<(Sync, Option<Framing>)> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(50);
-    let (mut handshake, first) = Handshake::start(resume);
+    let (mut handshake, first) = Handshake::start(resume, config.announce);
     lines.send(&first).await?;
     loop {
         let line = lines.next().await?;
@@ -253,8 +266,8 @@ async fn shake_hands(lines: &mut Lines, resume: Resume, deadlines: Deadlines) ->
         match handshake.line(&line)? {
             Action::Send(bytes) => lines.send(&bytes).await?,
             Action::SendLater(bytes, reason) => {
-                if started.elapsed() >= deadlines.ready {
-                    let text = format!("not ready within {:?}: '{}'", deadlines.ready, reason.escape_debug());
+                if started.elapsed() >= config.deadlines.ready {
+                    let text = format!("not ready within {:?}: '{}'", config.deadlines.ready, reason.escape_debug());
                     return Err(Error::new(ErrorKind::NotReady, text));
                 }
                 tracing::info!(reason, "the primary is not ready yet");
