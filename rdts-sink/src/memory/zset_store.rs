@@ -189,9 +189,11 @@ pub(super) fn zrangestore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Result<R
         None => Vec::new(),
     };
     if let Some((offset, count)) = limit.filter(|_| !by_rank) {
-        // A negative offset selects nothing, a negative count means "all".
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(selected.len());
+        let undefined = "what a negative offset selects depends on the server";
+        let offset = usize::try_from(offset).map_err(|_| CommandError::unsupported(b"ZRANGESTORE LIMIT", undefined))?;
+        let offset = offset.min(selected.len());
         selected.drain(..offset);
+        // A negative count means all.
         selected.truncate(usize::try_from(count).unwrap_or(usize::MAX));
     }
     let mut result = SortedSet::default();

@@ -169,7 +169,7 @@ impl Generator {
             command.extend(cmd!["REV"]);
         }
         if limit {
-            command.extend(cmd!["LIMIT", self.index(), self.index()]);
+            command.extend(cmd!["LIMIT", self.rng.below(4).to_string(), self.index()]);
         }
         command
     }

@@ -15,7 +15,7 @@ impl Generator {
                 let mut command = cmd!["GETEX", self.key("str")];
                 match self.rng.below(3) {
                     0 => command.extend(cmd!["PERSIST"]),
-                    1 => command.extend(self.expiry(true)),
+                    1 => command.extend(self.valid_expiry()),
                     _ => {}
                 }
                 command
