@@ -368,7 +368,7 @@ mod tests {
                 }
                 arena.extend_from_slice(format!("{arg}\r\n").as_bytes());
             }
-            builder.commit(Mark::new(index as u32 % 2, Kind::Write), key, index as u64);
+            builder.commit(Mark::new(u32::try_from(index).unwrap() % 2, Kind::Write), key, index as u64);
         }
         builder.take(Position::stream(ReplicationId::NONE, 9, 0))
     }
