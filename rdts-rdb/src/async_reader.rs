@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::buffer::Buffer;
 use crate::error::ReadError;
 use crate::event::Event;
+use crate::filter::{Choice, KeyFilter};
 use crate::options::{ParserOptions, ValueMode};
 use crate::parser::{Parser, Step};
 use crate::version::Version;
@@ -31,6 +32,7 @@ pub struct AsyncReader<R> {
     parser: Parser,
     buffer: Buffer,
     eof: bool,
+    choice: Choice,
     received: u64,
 }
 
@@ -48,7 +50,21 @@ impl<R: AsyncRead + Unpin> AsyncReader<R> {
     /// Reads `unread` and then from `source`: for a socket of which more was read than belonged to what came before the file.
     pub fn with_unread(source: R, unread: &[u8], options: ParserOptions) -> Self {
         let buffer = Buffer::with(unread);
-        Self { source, parser: Parser::with_options(options), buffer, eof: false, received: unread.len() as u64 }
+        Self {
+            source,
+            parser: Parser::with_options(options),
+            buffer,
+            eof: false,
+            choice: Choice::default(),
+            received: unread.len() as u64,
+        }
+    }
+
+    /// Lets `filter` decide, key by key, how values are taken.
+    #[must_use]
+    pub fn with_filter(mut self, filter: impl KeyFilter + 'static) -> Self {
+        self.choice = Choice::by(filter);
+        self
     }
 
     /// The next event; `None` behind [`Event::End`]. Cancel safe: nothing is lost when the future is dropped.
@@ -68,6 +84,11 @@ impl<R: AsyncRead + Unpin> AsyncReader<R> {
         // What the event borrows stays in its place until more is read.
         let at = self.buffer.mark();
         self.buffer.consume(consumed);
+        if !self.choice.is_none()
+            && let Some(mode) = self.choice.mode(&self.parser.event(self.buffer.since(at)))
+        {
+            self.parser.set_value_mode(mode);
+        }
         Ok(Some(self.parser.event(self.buffer.since(at))))
     }
 

@@ -203,6 +203,14 @@ pub struct KeyHeader<'a> {
     pub extras: Option<&'a KeyExtras>,
 }
 
+impl<'a> KeyHeader<'a> {
+    /// A key without attributes.
+    #[must_use]
+    pub const fn new(key: &'a [u8], value_type: ValueType) -> Self {
+        Self { key, value_type, expire_at_ms: None, idle_seconds: None, lfu_frequency: None, extras: None }
+    }
+}
+
 /// Rare attributes of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]

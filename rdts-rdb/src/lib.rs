@@ -6,10 +6,13 @@ mod async_reader;
 mod buffer;
 mod crc64;
 mod decode;
+mod digest;
 pub mod dump;
+pub mod encode;
 mod entry;
 mod error;
 mod event;
+mod filter;
 mod limits;
 mod lzf;
 mod module;
@@ -29,9 +32,11 @@ mod version;
 
 #[cfg(feature = "tokio")]
 pub use async_reader::AsyncReader;
+pub use digest::{Digest, Digester};
 pub use entry::{Entries, Entry};
 pub use error::{Error, ErrorKind, Limit, ReadError};
 pub use event::{ArrayValue, Checksum, Event, Function, KeyExtras, KeyHeader, SlotImport, StringChunk};
+pub use filter::KeyFilter;
 pub use limits::Limits;
 pub use module::{ModuleId, ModuleItem, ModuleName};
 pub use options::{ParserOptions, ValueMode};

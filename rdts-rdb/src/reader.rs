@@ -8,6 +8,7 @@ use crate::buffer::Buffer;
 use crate::entry::Entries;
 use crate::error::ReadError;
 use crate::event::Event;
+use crate::filter::{Choice, KeyFilter};
 use crate::options::{ParserOptions, ValueMode};
 use crate::parser::{Parser, Step};
 use crate::version::Version;
@@ -32,6 +33,7 @@ pub struct Reader<R> {
     parser: Parser,
     buffer: Buffer,
     eof: bool,
+    choice: Choice,
 }
 
 impl<R: Read> Reader<R> {
@@ -42,7 +44,20 @@ impl<R: Read> Reader<R> {
 
     /// Reads from `source` with the given options.
     pub fn with_options(source: R, options: ParserOptions) -> Self {
-        Self { source, parser: Parser::with_options(options), buffer: Buffer::new(), eof: false }
+        Self {
+            source,
+            parser: Parser::with_options(options),
+            buffer: Buffer::new(),
+            eof: false,
+            choice: Choice::default(),
+        }
+    }
+
+    /// Lets `filter` decide, key by key, how values are taken.
+    #[must_use]
+    pub fn with_filter(mut self, filter: impl KeyFilter + 'static) -> Self {
+        self.choice = Choice::by(filter);
+        self
     }
 
     /// The next event; `None` behind [`Event::End`].
@@ -62,6 +77,11 @@ impl<R: Read> Reader<R> {
         // What the event borrows stays in its place until more is read.
         let at = self.buffer.mark();
         self.buffer.consume(consumed);
+        if !self.choice.is_none()
+            && let Some(mode) = self.choice.mode(&self.parser.event(self.buffer.since(at)))
+        {
+            self.parser.set_value_mode(mode);
+        }
         Ok(Some(self.parser.event(self.buffer.since(at))))
     }
 

@@ -11,3 +11,4 @@ mod limits;
 mod modes;
 mod readers;
 mod sha256;
+mod write;
