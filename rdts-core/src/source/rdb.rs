@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 
 use bytes::{Buf, BytesMut};
-use rdts_rdb::ParserOptions;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -67,14 +66,13 @@ impl<R: AsyncRead + Send + Unpin + 'static> RdbSource<R> {
         target: Target,
         options: TranslateOptions,
     ) -> Result<Self> {
-        let parser = ParserOptions::default().validate(true);
         let mut source = Self {
             name: name.into(),
             reader,
             length: None,
             buffer: BytesMut::new(),
             eof: false,
-            snapshot: Snapshot::new(SnapshotTranslator::new(target, options), parser),
+            snapshot: Snapshot::new(SnapshotTranslator::new(target, options), true),
             builder: BatchBuilder::new(BATCH + BATCH / 4),
             over: false,
         };

@@ -1,7 +1,6 @@
 //! One node as a source: we are its replica.
 
 use bytes::{Buf, BytesMut};
-use rdts_rdb::ParserOptions;
 use rdts_resp::{CommandDecoder, Limits};
 
 use super::snapshot::{Snapshot, Step};
@@ -94,8 +93,7 @@ impl ReplicaSource {
         let (Sync::Full { replid, offset }, Some(framing)) = (link.sync(), link.framing()) else {
             return Err(Error::protocol("asked for a full copy, got none").at(address));
         };
-        let parser = ParserOptions::default().validate(options.validate);
-        let snapshot = Box::new(Snapshot::new(SnapshotTranslator::new(target, options.translate), parser));
+        let snapshot = Box::new(Snapshot::new(SnapshotTranslator::new(target, options.translate), options.validate));
         Ok(Self {
             link,
             options,

@@ -1,12 +1,15 @@
 //! RDB bytes → batches: what every source with a snapshot does.
 
-use rdts_rdb::{Event, Parser, ParserOptions, Progress};
+use rdts_rdb::{Event, Limits, Parser, ParserOptions, Progress};
 
 use super::BATCH;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Skipped;
 use crate::record::BatchBuilder;
 use crate::translate::SnapshotTranslator;
+
+/// Strings up to so many bytes go as one command, longer ones in pieces of this size.
+const WHOLE_STRING: usize = 1 << 20;
 
 /// Parses and translates one RDB.
 #[derive(Debug)]
@@ -27,7 +30,10 @@ pub(super) enum Step {
 }
 
 impl Snapshot {
-    pub(super) fn new(translator: SnapshotTranslator, options: ParserOptions) -> Self {
+    /// `validate` has packed values walked through before they are passed on.
+    pub(super) fn new(translator: SnapshotTranslator, validate: bool) -> Self {
+        let limits = Limits::new().chunk(WHOLE_STRING);
+        let options = ParserOptions::default().limits(limits).validate(validate);
         Self { parser: Parser::with_options(options), translator }
     }
 

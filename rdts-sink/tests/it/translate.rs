@@ -82,3 +82,28 @@ async fn whole_payloads_and_single_elements_give_the_same() {
     }
     assert!(compared > 150, "only {compared} could be compared");
 }
+
+#[tokio::test]
+async fn strings_of_any_length_arrive_whole() {
+    let lengths = [0, 1, 65_535, 65_536, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 20];
+    let content = |length: usize| (0..length).map(|at| (at * 7 % 251) as u8).collect::<Vec<u8>>();
+    let mut rdb = b"REDIS0003".to_vec();
+    for length in lengths {
+        let key = length.to_string();
+        rdb.extend_from_slice(&[0, u8::try_from(key.len()).unwrap()]);
+        rdb.extend_from_slice(key.as_bytes());
+        rdb.push(0x80);
+        rdb.extend_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
+        rdb.extend_from_slice(&content(length));
+    }
+    rdb.push(0xff);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("strings.rdb");
+    std::fs::write(&file, rdb).unwrap();
+    let store = load(&file, Target::redis(7, 0, 0), OnConflict::Fail).await.unwrap();
+    assert_eq!(store.len(), lengths.len());
+    for length in lengths {
+        let entry = store.get(0, length.to_string().as_bytes()).unwrap();
+        assert_eq!(entry.value, rdts_sink::memory::Value::String(content(length)), "{length}");
+    }
+}
