@@ -1,0 +1,54 @@
+//! Looks into RDB files and makes new ones of them, on files of any size.
+//!
+//! ```text
+//! rdb_tool stats dump.rdb --svg dump.svg
+//! rdb_tool to-resp dump.rdb --target 6.2 | redis-cli --pipe
+//! ```
+
+mod failure;
+mod input;
+mod output;
+mod stats;
+mod to_resp;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use rdts_examples::exit;
+
+/// Looks into RDB files of Redis and Valkey, and makes new ones of them.
+///
+/// Memory does not grow with the size of a file or of a value; where it grows with the number of keys, the command's help says by how much.
+/// Checksums are verified, and values walked through before they are passed on.
+///
+/// Exit status: 0 success, 2 usage, 4 a damaged file (its kind and offset are printed) or work that failed, 5 diff found differences.
+#[derive(Debug, Parser)]
+#[command(name = "rdb_tool", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What a file holds: types, databases, prefixes, biggest keys, expiry
+    Stats(stats::Args),
+    /// The commands that fill a server, for redis-cli --pipe
+    ToResp(to_resp::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Stats(args) => stats::run(&args),
+        Command::ToResp(args) => to_resp::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::from(exit::SUCCESS),
+        Err(failure) => {
+            if let Some(text) = failure.text() {
+                eprintln!("rdb_tool: {text}");
+            }
+            ExitCode::from(failure.status())
+        }
+    }
+}
