@@ -18,6 +18,7 @@ impl Buffer {
         Self { bytes: Vec::new(), start: 0, end: 0 }
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn with(unread: &[u8]) -> Self {
         Self { bytes: unread.to_vec(), start: 0, end: unread.len() }
     }

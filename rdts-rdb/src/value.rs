@@ -235,7 +235,9 @@ impl Value {
             Self::Stream(stream) if stream.groups.iter().any(|g| g.pending.iter().any(|p| p.consumer.is_none())) => {
                 ValueType::Stream5
             }
-            Self::Stream(stream) if stream.idempotency.is_some() => ValueType::Stream4,
+            Self::Stream(stream) if stream.idempotency.as_ref().is_some_and(|i| !i.producers.is_empty()) => {
+                ValueType::Stream4
+            }
             Self::Stream(_) => ValueType::Stream3,
             Self::Module(_) => ValueType::Module2,
             Self::Array(_) => ValueType::Array,

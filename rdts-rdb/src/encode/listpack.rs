@@ -16,10 +16,6 @@ impl Listpack {
         Self { bytes: vec![0; HEADER], count: 0, version }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     pub(super) fn int(&mut self, value: i64) {
         let start = self.bytes.len();
         let le = value.to_le_bytes();

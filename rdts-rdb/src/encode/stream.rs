@@ -3,12 +3,14 @@
 use super::listpack::Listpack;
 use super::{EncodeError, EncodeErrorKind, Encoder, Loss};
 use crate::stream::StreamId;
-use crate::value::{Group, Stream, StreamPairs};
+use crate::value::{Group, Idempotency, Stream, StreamPairs};
 use crate::value_type::ValueType;
 
 /// Entries and bytes of a node, as servers limit them by default.
 const NODE_ENTRIES: usize = 100;
 const NODE_BYTES: usize = 4096;
+/// Seconds, and ids of a producer, in a stream whose settings nobody changed (Redis 8.10.2); a server refuses to load zero.
+const IDMP_DEFAULT: u64 = 100;
 
 impl Encoder<'_> {
     pub(super) fn stream(&mut self, stream: &Stream) -> Result<ValueType, EncodeError> {
@@ -40,7 +42,7 @@ impl Encoder<'_> {
             self.stream_group(group, version)?;
         }
         if version >= 4 {
-            let none = Default::default();
+            let none = Idempotency { duration_s: IDMP_DEFAULT, max_entries: IDMP_DEFAULT, ..Idempotency::default() };
             let idempotency = stream.idempotency.as_ref().unwrap_or(&none);
             self.length(idempotency.duration_s);
             self.length(idempotency.max_entries);
@@ -71,7 +73,8 @@ impl Encoder<'_> {
                 return Err(EncodeErrorKind::WouldLose("pending entries of a stream that nobody owns").into());
             }
         }
-        if stream.idempotency.is_some() {
+        // Redis 8.6 and later save settings with every stream; only producers are contents.
+        if stream.idempotency.as_ref().is_some_and(|idempotency| !idempotency.producers.is_empty()) {
             if options.is_redis(13) {
                 return Ok(ValueType::Stream4);
             }
@@ -154,7 +157,6 @@ impl Encoder<'_> {
             }
             body.int(int(if same { pairs.len() + 3 } else { pairs.len() * 2 + 4 }));
         }
-        debug_assert!(body.len() > 0);
         (body.finish(), taken)
     }
 
