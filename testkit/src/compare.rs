@@ -61,7 +61,8 @@ impl fmt::Display for Difference {
 #[non_exhaustive]
 pub struct CompareOptions {
     /// By how much the times may differ at which a key or a field expires, or at which a pending entry of a stream was delivered. A key
-    /// with less than this to live may be on one side only. Default: 1 s.
+    /// or field with less than this to live may be on one side only. Default: 5 s, since before Redis 7.0 the stream says how long a key has to
+    /// live, and not until when, so that a replica adds its lag.
     pub time_tolerance: Duration,
     /// Whether to compare what is in a stream's snapshot but not in every server's replication stream: consumers with nothing pending (no version
     /// tells its replicas of those that `XREADGROUP` or `XAUTOCLAIM` makes), and a group's `entries-read` (7.0 and 7.2 lose it).
@@ -71,7 +72,7 @@ pub struct CompareOptions {
 
 impl Default for CompareOptions {
     fn default() -> Self {
-        Self { time_tolerance: Duration::from_secs(1), idle_stream_state: false }
+        Self { time_tolerance: Duration::from_secs(5), idle_stream_state: false }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use rdts_testkit::{CompareOptions, Load, LoadOptions, Server, assert_same, compare_with, digest};
+use rdts_testkit::{CompareOptions, Load, LoadOptions, Server, compare_with, digest};
 
 use crate::server::on_every_server;
 
@@ -8,6 +8,13 @@ fn options(seed: u64, rate: u32) -> LoadOptions {
     let mut options = LoadOptions::default();
     options.seed = seed;
     options.rate = rate;
+    options
+}
+
+/// All but the times, which differ by the replica's lag before Redis 7.0: a busy machine may make it long.
+fn roughly() -> CompareOptions {
+    let mut options = CompareOptions::default();
+    options.time_tolerance = Duration::from_secs(60);
     options
 }
 
@@ -30,7 +37,7 @@ fn a_native_replica_follows_it_on_every_version() {
         let report = load.stop();
         assert!(report.kinds.len() > 50, "{name}: {:?}", report.kinds);
         replica.wait_in_sync(&primary);
-        assert_same(&primary, &replica);
+        assert_eq!(compare_with(&primary, &replica, &roughly()), [], "{name}");
         // Keys that have expired count until they are removed, which each server does in its own time.
         replica
             .wait_until("the digests to agree", Duration::from_secs(20), |replica| digest(replica) == digest(&primary));
@@ -47,7 +54,7 @@ fn a_native_replica_of_a_later_version_follows_it() {
         replica.replicate(&primary);
         Load::run(&primary, options(9, 0), 10_000);
         replica.wait_in_sync(&primary);
-        assert_same(&primary, &replica);
+        assert_eq!(compare_with(&primary, &replica, &roughly()), [], "{older} and {newer}");
     }
 }
 
@@ -70,9 +77,7 @@ fn the_same_seed_gives_the_same_data() {
         Load::run(server, options(4, 0), 2000);
     }
     let [left, right] = &servers;
-    let mut roughly = CompareOptions::default();
-    roughly.time_tolerance = Duration::from_secs(60);
-    let found = compare_with(left, right, &roughly);
+    let found = compare_with(left, right, &roughly());
     // What SPOP takes is the server's choice.
     let chosen = |key: &[u8]| key.starts_with(b"load:set:") || key.starts_with(b"load:ints:");
     assert_eq!(found.iter().find(|found| !chosen(&found.key)), None);
