@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Input(String),
     /// Writing failed, or two inputs contradict each other.
     Work(String),
+    /// Two files are not the same; that was told.
+    Different,
     /// Nobody reads what is written to standard output any more.
     ReaderGone,
 }
@@ -51,7 +53,7 @@ impl Failure {
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Usage(text) | Self::Input(text) | Self::Work(text) => Some(text),
-            Self::ReaderGone => None,
+            Self::Different | Self::ReaderGone => None,
         }
     }
 
@@ -60,6 +62,7 @@ impl Failure {
         match self {
             Self::Usage(_) => exit::USAGE,
             Self::Input(_) | Self::Work(_) => exit::FAILED,
+            Self::Different => exit::DIFFERENT,
             // As with `rdb_tool … | head`: whoever reads has seen enough.
             Self::ReaderGone => exit::SUCCESS,
         }

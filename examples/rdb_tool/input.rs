@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use rdts_rdb::{Event, ParserOptions, Reader, ValueMode};
+use rdts_rdb::{Event, ParserOptions, Reader, ValueMode, Version};
 
 use crate::failure::Failure;
 
 /// An RDB file, or standard input.
 pub(crate) struct Input {
     pub(crate) name: String,
-    reader: Reader<Box<dyn Read>>,
+    pub(crate) reader: Reader<Box<dyn Read>>,
 }
 
 impl Input {
@@ -19,6 +19,17 @@ impl Input {
     pub(crate) fn open(path: &Path, options: ParserOptions) -> Result<Self, Failure> {
         let (name, source) = open(path)?;
         Ok(Self { name, reader: Reader::with_options(source, options) })
+    }
+
+    /// Reads the file's first bytes, which have its version.
+    pub(crate) fn head(&mut self) -> Result<Version, Failure> {
+        loop {
+            match self.next()? {
+                Some(Event::Header(version)) => return Ok(version),
+                Some(_) => {}
+                None => return Err(Failure::Input(format!("{}: has no header", self.name))),
+            }
+        }
     }
 
     /// The next event; `None` behind the last.

@@ -5,10 +5,20 @@
 //! rdb_tool to-resp dump.rdb --target 6.2 | redis-cli --pipe
 //! ```
 
+mod copy;
+mod diff;
 mod failure;
+mod filter;
+mod glob;
 mod input;
+mod keys;
+mod merge;
 mod output;
+mod select;
+mod slot;
+mod split;
 mod stats;
+mod to_json;
 mod to_resp;
 
 use std::process::ExitCode;
@@ -33,6 +43,16 @@ struct Cli {
 enum Command {
     /// What a file holds: types, databases, prefixes, biggest keys, expiry
     Stats(stats::Args),
+    /// A file with some of the keys of another, perhaps of another version
+    Filter(filter::Args),
+    /// A file for each part of a cluster
+    Split(split::Args),
+    /// One file of several
+    Merge(merge::Args),
+    /// What two files do not have in common
+    Diff(diff::Args),
+    /// A file as JSON, one key a line
+    ToJson(to_json::Args),
     /// The commands that fill a server, for redis-cli --pipe
     ToResp(to_resp::Args),
 }
@@ -40,6 +60,11 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Stats(args) => stats::run(&args),
+        Command::Filter(args) => filter::run(&args),
+        Command::Split(args) => split::run(&args),
+        Command::Merge(args) => merge::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::ToJson(args) => to_json::run(&args),
         Command::ToResp(args) => to_resp::run(&args),
     };
     match done {

@@ -1,30 +1,27 @@
 //! The files that are written.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::input::is_standard;
 
-/// A file that appears under its name once it is whole, or standard output. Dropped before [`finish`](Self::finish), it leaves nothing.
+/// A file that appears under its name once it is whole, or standard output. Dropped before [`commit`](Self::commit), it leaves nothing.
+///
+/// It has no buffer.
 pub(crate) struct Output {
-    name: String,
+    pub(crate) name: String,
     /// Where it is written and where it will be; `None` for standard output.
     place: Option<(PathBuf, PathBuf)>,
-    out: BufWriter<Box<dyn Write>>,
+    out: Box<dyn Write>,
 }
 
 impl Output {
     /// Creates `path`; `-` is standard output.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         if is_standard(path) {
-            let out: Box<dyn Write> = Box::new(io::stdout().lock());
-            return Ok(Self {
-                name: "standard output".into(),
-                place: None,
-                out: BufWriter::with_capacity(BUFFER, out),
-            });
+            return Ok(Self { name: "standard output".into(), place: None, out: Box::new(io::stdout().lock()) });
         }
         let name = path.display().to_string();
         let Some(file_name) = path.file_name().filter(|_| !path.is_dir()) else {
@@ -34,17 +31,11 @@ impl Output {
         partial.push(format!(".{}.partial", std::process::id()));
         let partial = path.with_file_name(partial);
         let file = File::create(&partial).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
-        let out: Box<dyn Write> = Box::new(file);
-        Ok(Self { name, place: Some((partial, path.to_owned())), out: BufWriter::with_capacity(BUFFER, out) })
-    }
-
-    /// Writes with `write`.
-    pub(crate) fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-        write(&mut self.out).map_err(|error| Failure::writing(&self.name, &error))
+        Ok(Self { name, place: Some((partial, path.to_owned())), out: Box::new(file) })
     }
 
     /// The whole of it is there: it gets its name.
-    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+    pub(crate) fn commit(mut self) -> Result<(), Failure> {
         let renamed = self.out.flush().and_then(|()| match &self.place {
             Some((partial, path)) => fs::rename(partial, path),
             None => Ok(()),
@@ -55,7 +46,15 @@ impl Output {
     }
 }
 
-const BUFFER: usize = 1 << 17;
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
 
 impl Drop for Output {
     fn drop(&mut self) {
@@ -63,5 +62,30 @@ impl Drop for Output {
             // It may be gone, and there is nobody left to tell.
             let _ = fs::remove_file(partial);
         }
+    }
+}
+
+/// An output with a buffer, for text.
+pub(crate) struct Text {
+    name: String,
+    out: io::BufWriter<Output>,
+}
+
+impl Text {
+    /// Creates `path`; `-` is standard output.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        let output = Output::create(path)?;
+        Ok(Self { name: output.name.clone(), out: io::BufWriter::with_capacity(1 << 16, output) })
+    }
+
+    /// Writes with `write`.
+    pub(crate) fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        write(&mut self.out).map_err(|error| Failure::writing(&self.name, &error))
+    }
+
+    /// The whole of it is there.
+    pub(crate) fn commit(self) -> Result<(), Failure> {
+        let output = self.out.into_inner().map_err(|error| Failure::writing(&self.name, error.error()))?;
+        output.commit()
     }
 }

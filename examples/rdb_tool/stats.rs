@@ -17,7 +17,7 @@ use rdts_rdb::ParserOptions;
 use self::collect::Collector;
 use crate::failure::Failure;
 use crate::input::Input;
-use crate::output::Output;
+use crate::output::Text;
 
 /// Counts keys, bytes and elements of a file: per type, database and prefix of the keys, with the biggest keys and when they expire.
 ///
@@ -56,8 +56,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut input = Input::open(&args.file, ParserOptions::new())?;
-    let svg = args.svg.as_deref().map(Output::create).transpose()?;
-    let mut csv = args.csv.as_deref().map(Output::create).transpose()?;
+    let svg = args.svg.as_deref().map(Text::create).transpose()?;
+    let mut csv = args.csv.as_deref().map(Text::create).transpose()?;
     let mut collector = Collector::new(args);
     if let Some(csv) = &mut csv {
         csv.write(|out| out.write_all(collect::CSV_HEAD))?;
@@ -70,11 +70,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let report = collector.finish(&input.name, input.offset());
     input.finish();
     if let Some(csv) = csv {
-        csv.finish()?;
+        csv.commit()?;
     }
     if let Some(mut svg) = svg {
         svg.write(|out| svg::draw(&report, out))?;
-        svg.finish()?;
+        svg.commit()?;
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let printed = if args.json { json::print(&report, &mut out) } else { text::print(&report, &mut out) };

@@ -41,13 +41,18 @@ pub(super) fn draw(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let total = &report.total;
     if total.keys > 0 {
         let top = page.y;
-        let types = page.bars(MARGIN, top, HALF, "Types", &bars(&report.types), total, true);
-        let encodings = page.bars(RIGHT, top, HALF, "Encodings", &bars(&report.encodings), total, false);
-        page.y = types.max(encodings) + GAP;
+        let (types, encodings) = (bars(&report.types), bars(&report.encodings));
+        let height = bars_height(types.len().max(encodings.len()));
+        page.bars((MARGIN, top), (HALF, height), "Types", &types, total, true);
+        page.bars((RIGHT, top), (HALF, height), "Encodings", &encodings, total, false);
+        page.y = top + height + GAP;
         page.prefixes(report);
         if report.databases.len() > 1 {
             let rows: Vec<_> = report.databases.iter().map(|(db, tally)| (format!("db {db}"), *tally)).collect();
-            page.y = page.bars(MARGIN, page.y, FULL, "Databases", &bars(&rows), total, false) + GAP;
+            let rows = bars(&rows);
+            let height = bars_height(rows.len());
+            page.bars((MARGIN, page.y), (FULL, height), "Databases", &rows, total, false);
+            page.y += height + GAP;
         }
         let top = page.y;
         let expiry = format!("from {}", Time(report.now_ms));
@@ -75,6 +80,11 @@ fn bars(rows: &[(String, Tally)]) -> Vec<(String, Tally)> {
     let mut sum = Tally::default();
     rest.iter().for_each(|(_, tally)| sum.add(tally));
     [first, &[(format!("{} others", rest.len()), sum)]].concat()
+}
+
+/// Height of a panel with so many bars.
+fn bars_height(rows: usize) -> f64 {
+    TITLE + rows as f64 * ROW + PAD / 2.0
 }
 
 /// What is drawn so far, and how far down it reaches.
@@ -149,7 +159,9 @@ impl Page {
         if report.other.tally.keys > 0 {
             rows.push(("(other)".to_owned(), report.other.tally));
         }
-        self.y = self.bars(MARGIN, self.y, FULL, "Prefixes of keys", &rows, &report.total, false);
+        let height = bars_height(rows.len());
+        self.bars((MARGIN, self.y), (FULL, height), "Prefixes of keys", &rows, &report.total, false);
+        self.y += height;
         if report.other.given_up > 0 {
             let lack = Bytes(report.other.may_lack.bytes);
             let note = format!("there were too many to keep: each may lack up to {lack}, counted as (other)");
@@ -159,19 +171,16 @@ impl Page {
         self.y += GAP;
     }
 
-    /// A panel with a bar for each row's bytes; the result is where it ends.
-    #[expect(clippy::too_many_arguments, reason = "a place, and what is drawn there")]
+    /// A panel with a bar for each row's bytes.
     fn bars(
         &mut self,
-        x: f64,
-        y: f64,
-        width: f64,
+        (x, y): (f64, f64),
+        (width, height): (f64, f64),
         title: &str,
         rows: &[(String, Tally)],
         total: &Tally,
         colorful: bool,
-    ) -> f64 {
-        let height = TITLE + rows.len() as f64 * ROW + PAD / 2.0;
+    ) {
         self.panel(x, y, width, height, title, "bytes, share, keys");
         let longest = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         let names = (longest as f64 * CHARACTER + 12.0).min(width * 0.42);
@@ -192,7 +201,6 @@ impl Page {
             self.text(right - 86.0, middle + 4.0, "dim end", &share);
             self.text(right, middle + 4.0, "dim end", &Count(tally.keys).to_string());
         }
-        y + height
     }
 
     /// A panel with a column for each row's keys.
@@ -234,7 +242,7 @@ impl Page {
         let height = TITLE + ROW * keys.len() as f64 + 22.0;
         self.panel(MARGIN, self.y, FULL, height, title, "");
         let left = MARGIN + PAD;
-        let columns = [(left, ""), (760.0, " end"), (850.0, " end"), (940.0, " end"), (958.0, "")];
+        let columns = [(left, ""), (736.0, " end"), (826.0, " end"), (916.0, " end"), (934.0, "")];
         let heads = ["key", "bytes", "elements", "longest", "encoding"];
         for ((x, class), head) in columns.iter().zip(heads) {
             self.text(*x, self.y + TITLE, &format!("dim{class}"), head);
@@ -249,7 +257,7 @@ impl Page {
             );
             let name = if big.db == 0 { shown(&big.key) } else { format!("{}  (db {})", shown(&big.key), big.db) };
             let cells = [
-                cut(&name, 76),
+                cut(&name, 72),
                 Bytes(big.bytes).to_string(),
                 Count(big.elements).to_string(),
                 Bytes(big.longest).to_string(),
