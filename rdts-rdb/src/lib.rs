@@ -1,4 +1,85 @@
-//! rdts-rdb
+//! RDB files and DUMP payloads of Redis, Valkey and KeyDB: read, validated, converted, written.
+//!
+//! The parser is *sans-IO*: it is given bytes and says what they are. It reads every version there is (`REDIS0001` to `REDIS0015`,
+//! `VALKEY080`), every type of value, in memory that does not depend on the size of the file or of what is in it, and at about the speed at
+//! which the bytes can be copied out of the page cache.
+//!
+//! ```text
+//!   file, pipe ───────► Reader ───────┐
+//!   socket ───────────► AsyncReader ──┼─► Parser ─► Event ─► Entry, Value ─► Writer, encode
+//!   your own buffer ──────────────────┘     │
+//!                                           ├─ ValueMode::Decode       elements, borrowed
+//!                                           ├─ ValueMode::Raw          the value's bytes, in pieces
+//!                                           ├─ ValueMode::RawOrDecode  the bytes when they are few, else elements
+//!                                           └─ ValueMode::Skip         nothing
+//! ```
+//!
+//! # Ways to use it
+//!
+//! **Events of a file** ([`Reader`]), borrowed and in bounded memory:
+//!
+//! ```
+//! use rdts_rdb::{Event, Reader};
+//!
+//! # let file = &b"REDIS0003\x04\x01h\x01\x01f\x01v\xFF"[..];
+//! let mut reader = Reader::new(file); // a `File`, a socket, ...
+//! while let Some(event) = reader.next_event()? {
+//!     match event {
+//!         Event::Key(header) => println!("{} {}", header.value_type, header.key.escape_ascii()),
+//!         Event::HashField { field, value, .. } => println!("  {field:?} = {value:?}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), rdts_rdb::ReadError>(())
+//! ```
+//!
+//! **Owned keys** ([`Reader::entries`]), when every single value fits in memory: see [`Entries`].
+//!
+//! **Your own buffer** ([`Parser`]): the caller reads, the parser parses; nothing is rescanned when more arrives.
+//!
+//! **A socket** ([`AsyncReader`], feature `tokio`): as [`Reader`], and gives back what follows the file.
+//!
+//! **Raw values**, to hand them to `RESTORE` without decoding: [`ValueMode::RawOrDecode`] and [`dump::append`].
+//!
+//! ```
+//! use rdts_rdb::{dump, Event, ParserOptions, Reader, ValueMode, ValueType};
+//!
+//! # let file = &b"REDIS0003\x04\x01h\x01\x01f\x01v\xFF"[..];
+//! let options = ParserOptions::new().value_mode(ValueMode::RawOrDecode { limit: 1 << 20 });
+//! let mut reader = Reader::with_options(file, options);
+//! let mut value_type = ValueType::String;
+//! while let Some(event) = reader.next_event()? {
+//!     match event {
+//!         Event::Key(header) => value_type = header.value_type,
+//!         Event::Raw(raw) => {
+//!             let mut payload = Vec::new();
+//!             dump::append(&mut payload, value_type, raw, 6);
+//!             assert_eq!(payload.len(), dump::len(raw));
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), rdts_rdb::ReadError>(())
+//! ```
+//!
+//! **Some keys only**: a [`KeyFilter`] decides on the key how its value is taken. **Comparing**: a [`Digester`] makes a digest that does not
+//! depend on encoding, version or order. **Writing** files ([`encode::Writer`]) and **converting** values for older readers
+//! ([`encode::convert`]).
+//!
+//! # What comes from where
+//!
+//! Untrusted input cannot make the parser allocate more than [`Limits`] admit, and never more than twice what has really arrived. Raw values
+//! are validated on the way unless [`ParserOptions::validate`] is switched off: servers crash or hang on payloads that `RESTORE` lets
+//! through. Every [`Error`] has a kind to match on and the absolute offset.
+//!
+//! # Not supported
+//!
+//! Values of modules of Redis 4.0 release candidates (type 6: nobody can tell where they end), GCRA values of special builds of Redis 8.10
+//! (type 33), `VALKEY081` (unreleased), Dragonfly's private types and `.dfs` files: each is an error that says so.
+//!
+//! # Features
+//!
+//! `tokio`: [`AsyncReader`]. Without it the crate knows no runtime.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "tokio")]

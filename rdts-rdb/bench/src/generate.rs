@@ -18,7 +18,9 @@ impl Numbers {
     }
 
     fn text(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| b"abcdefghijklmnopqrstuvwxyz0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZ"[self.below(64) as usize]).collect()
+        (0..len)
+            .map(|_| b"abcdefghijklmnopqrstuvwxyz0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZ"[self.below(64) as usize])
+            .collect()
     }
 }
 
@@ -32,7 +34,8 @@ impl<W: Write> File<W> {
     fn new(out: W) -> Self {
         let mut table = [0; 256];
         for (i, entry) in table.iter_mut().enumerate() {
-            *entry = (0..8).fold(i as u64, |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x95AC_9329_AC4B_C9B5 } else { crc >> 1 });
+            *entry =
+                (0..8).fold(i as u64, |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x95AC_9329_AC4B_C9B5 } else { crc >> 1 });
         }
         Self { out, crc: 0, table }
     }
@@ -134,15 +137,21 @@ pub(crate) fn b(out: impl Write) -> io::Result<()> {
     f.put(b"REDIS0012\xFE\x00")?;
     for i in 0..200_000u64 {
         let key = format!("mixed:key:{i:08}");
-        let mut head = |f: &mut File<_>, kind: u8| {
+        let head = |f: &mut File<_>, kind: u8| {
             f.put(&[kind])?;
             f.str(key.as_bytes())
         };
         match i % 10 {
             0..2 => {
                 head(&mut f, 16)?;
-                let fields: Vec<_> =
-                    (0..25).flat_map(|j| [format!("field{j}").into_bytes(), if j % 3 == 0 { n.below(100_000).to_string().into() } else { n.text(22) }]).collect();
+                let fields: Vec<_> = (0..25)
+                    .flat_map(|j| {
+                        [
+                            format!("field{j}").into_bytes(),
+                            if j % 3 == 0 { n.below(100_000).to_string().into() } else { n.text(22) },
+                        ]
+                    })
+                    .collect();
                 f.blob(&listpack(&fields))?;
             }
             2 => {
@@ -158,7 +167,9 @@ pub(crate) fn b(out: impl Write) -> io::Result<()> {
                 f.len(2)?;
                 for _ in 0..2 {
                     f.put(&[2])?;
-                    let items: Vec<_> = (0..40).map(|j| if j % 4 == 0 { n.below(1000).to_string().into() } else { n.text(24) }).collect();
+                    let items: Vec<_> = (0..40)
+                        .map(|j| if j % 4 == 0 { n.below(1000).to_string().into() } else { n.text(24) })
+                        .collect();
                     f.blob(&listpack(&items))?;
                 }
             }

@@ -3,6 +3,8 @@
 
 mod generate;
 mod parsers;
+#[cfg(feature = "peers")]
+mod peers;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,9 +35,12 @@ fn measure(dir: &Path, runs: u32) {
         for parser in parsers::NAMES {
             let mut best: Option<(f64, f64, f64)> = None;
             for _ in 0..runs {
-                let output = Command::new(&exe).arg("run").arg(parser).arg(&path).output().expect("this program can be run");
+                let output =
+                    Command::new(&exe).arg("run").arg(parser).arg(&path).output().expect("this program can be run");
                 let text = String::from_utf8_lossy(&output.stdout);
-                let numbers: Vec<f64> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+                // Some parsers write a log as well.
+                let result = text.lines().find_map(|line| line.strip_prefix("RESULT ")).unwrap_or("");
+                let numbers: Vec<f64> = result.split_whitespace().filter_map(|n| n.parse().ok()).collect();
                 let [cpu, wall, peak] = numbers[..] else {
                     println!("{name:<4} {parser:<26} failed: {}", String::from_utf8_lossy(&output.stderr));
                     break;

@@ -47,7 +47,7 @@ pub(crate) fn run(parser: &str, path: &Path) {
         "peer-librdb" => crate::peers::librdb(path),
         other => panic!("no parser {other}"),
     }
-    println!("{} {} {}", cpu_seconds(), started.elapsed().as_secs_f64(), peak_mib());
+    println!("RESULT {} {} {}", cpu_seconds(), started.elapsed().as_secs_f64(), peak_mib());
 }
 
 fn events(path: &Path, options: ParserOptions) {

@@ -19,6 +19,10 @@ use crate::version::Version;
 /// How much may be passed over without an event before the parser says so. Keeps the caller's buffer small without an event for every trifle.
 const SILENT: usize = 4096;
 
+/// The most that the parser asks for at once. What it needs may be more, but that is only what the input claims: a caller that makes room for
+/// what is asked for must not be made to exhaust its memory.
+const MOST_WANTED: usize = 1 << 20;
+
 /// A push parser: it is given what there is of a file and says what it found first.
 ///
 /// The caller owns the buffer. Nothing is read, nothing blocks, and nothing is allocated for a length that the input merely claims.
@@ -80,7 +84,8 @@ pub struct Parser {
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_enums, reason = "a caller must handle each of them")]
 pub enum Progress<'a> {
-    /// Nothing was consumed. Call again with the same bytes and at least so many more behind them.
+    /// Nothing was consumed. Call again with the same bytes and so many more behind them, or fewer, or more. At most 1 MiB, whatever the
+    /// input claims, so there is no harm in making room for it.
     NeedMoreData(usize),
     /// The next event. Drop the first `consumed` bytes (possibly none) before the next call; the others must be given again, unchanged.
     Parsed {
@@ -271,7 +276,7 @@ impl Parser {
                 self.tok = Tok::Consumed;
                 Ok(Step::Event(at))
             }
-            Halt::Need(total) => Ok(Step::Need(total.saturating_sub(data.len()).max(1))),
+            Halt::Need(total) => Ok(Step::Need(total.saturating_sub(data.len()).clamp(1, MOST_WANTED))),
             Halt::Fail(fault) => {
                 let offset = match fault.at {
                     At::Here(at) => self.offset + at as u64,

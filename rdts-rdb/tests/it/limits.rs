@@ -103,3 +103,26 @@ fn an_aggregate_of_a_million_elements_passes_through_a_small_buffer() {
         );
     }
 }
+
+#[test]
+fn what_is_asked_for_at_once_does_not_grow_with_what_is_claimed() {
+    for head in
+        [&b"\x00\x01k\x80\x1F\xFF\xFF\xFF"[..], b"\x02\x01k\x01\x80\x1F\xFF\xFF\xFF", b"\x0B\x01k\x80\x1F\xFF\xFF\xFF"]
+    {
+        for mode in [ValueMode::Decode, ValueMode::Raw, ValueMode::Skip, ValueMode::RawOrDecode { limit: usize::MAX }] {
+            let input = [b"REDIS0003", head].concat();
+            let mut rest = &input[..];
+            let mut parser = Parser::with_options(options().value_mode(mode));
+            loop {
+                match parser.parse(rest, false).unwrap() {
+                    rdts_rdb::Progress::Parsed { consumed, .. } => rest = &rest[consumed..],
+                    rdts_rdb::Progress::NeedMoreData(hint) => {
+                        assert!((1..=1 << 20).contains(&hint));
+                        break;
+                    }
+                    rdts_rdb::Progress::Done => panic!(),
+                }
+            }
+        }
+    }
+}
