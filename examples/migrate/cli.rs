@@ -34,7 +34,8 @@ pub(crate) struct Cli {
     /// Name of the task, for output
     #[arg(long, value_name = "TASK")]
     pub(crate) name: Option<String>,
-    /// What to do with keys that the target has: fail refuses a target that is not empty
+    /// What to do with keys that the target has: fail refuses a target that is not empty, replace puts the source's in their place, skip
+    /// leaves them alone (but writes that follow the snapshot are applied to them)
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Conflict::Fail)]
     on_conflict: Conflict,
     /// Compare source and target at the end (not supported yet, but for the demonstration, which always does)

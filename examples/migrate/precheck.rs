@@ -24,6 +24,19 @@ pub(crate) async fn target_is_empty(address: &NodeAddress, db: Option<u32>, dead
     Err(Error::new(ErrorKind::TargetNotEmpty, text).at(address))
 }
 
+/// Refuses two names of one server: what is written to it would come out of it again, for ever.
+pub(crate) async fn two_servers(from: &NodeAddress, to: &NodeAddress, deadlines: Deadlines) -> Result<()> {
+    let mut ids = Vec::new();
+    for address in [from, to] {
+        let info = Connection::open(address, deadlines).await?.info("server").await?;
+        ids.push(info.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::to_owned));
+    }
+    if ids[0].is_some() && ids[0] == ids[1] {
+        return Err(Error::new(ErrorKind::TargetNotEmpty, "source and target are the same server").at(to));
+    }
+    Ok(())
+}
+
 /// The replication offset that the source has reached.
 pub(crate) async fn source_offset(address: &NodeAddress, deadlines: Deadlines) -> Result<u64> {
     let mut connection = Connection::open(address, deadlines).await?;

@@ -68,6 +68,12 @@ async fn open_sink(job: &Job, deadlines: Deadlines) -> Result<BoxSink> {
     match &job.to {
         Endpoint::Node { address, db } => {
             let sink = NodeSink::connect(address, NodeOptions::default().deadlines(deadlines)).await?;
+            match &job.from {
+                Endpoint::Node { address: from, db: from_db } if from_db.is_none() || from_db == db || db.is_none() => {
+                    precheck::two_servers(from, address, deadlines).await?;
+                }
+                _ => {}
+            }
             if job.on_conflict == rdts_core::translate::OnConflict::Fail {
                 let from_db = match &job.from {
                     Endpoint::Node { db, .. } => *db,

@@ -44,6 +44,18 @@ fn nobody_there() {
 }
 
 #[test]
+fn a_server_into_itself() {
+    let server = Server::start("redis-7.0");
+    let other_name = format!("redis://localhost:{}", server.port());
+    let args = ["--from", &server.url(), "--to", &other_name, "--on-conflict", "replace"];
+    refused(&args, 3, &["same server"]);
+    server.cmd(&["SET", "a", "1"]);
+    let between = [&format!("{}/0", server.url()), &format!("{}/1", server.url())];
+    ends(migrate(&["--from", between[0], "--to", between[1], "--until", "caught-up"]), 0);
+    assert_eq!(server.info("keyspace").len(), 2);
+}
+
+#[test]
 fn a_server_that_is_no_redis() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
