@@ -151,6 +151,7 @@ impl Output {
             "skipped_because": {
                 "kept": counts.kept,
                 "expired": skipped.expired,
+                "empty": skipped.empty,
                 "functions": skipped.functions,
                 "module_aux": skipped.module_aux,
                 "messages": skipped.messages,

@@ -34,6 +34,8 @@ impl AddAssign for Counts {
 pub struct Skipped {
     /// Keys whose expiry time is zero or negative: no server could hold them.
     pub expired: u64,
+    /// Keys whose value has no elements, as damaged servers have written them: no server loads them.
+    pub empty: u64,
     /// Function libraries, for a target without functions (before Redis 7.0).
     pub functions: u64,
     /// Data of modules that belongs to no key: no command can restore it.
@@ -47,14 +49,15 @@ pub struct Skipped {
 impl Skipped {
     /// The sum.
     pub fn total(&self) -> u64 {
-        let Self { expired, functions, module_aux, messages, cluster } = self;
-        expired + functions + module_aux + messages + cluster
+        let Self { expired, empty, functions, module_aux, messages, cluster } = self;
+        expired + empty + functions + module_aux + messages + cluster
     }
 }
 
 impl AddAssign for Skipped {
     fn add_assign(&mut self, other: Self) {
         self.expired += other.expired;
+        self.empty += other.empty;
         self.functions += other.functions;
         self.module_aux += other.module_aux;
         self.messages += other.messages;

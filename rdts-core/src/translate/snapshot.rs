@@ -45,6 +45,10 @@ pub(super) struct CurrentKey {
     pub(super) expire_at_ms: Option<i64>,
     idle_seconds: Option<u64>,
     lfu_frequency: Option<u8>,
+    /// The value is passed over.
+    skipped: bool,
+    /// The value was sent as a whole.
+    sent: bool,
 }
 
 impl CurrentKey {
@@ -97,19 +101,24 @@ impl SnapshotTranslator {
                 tracing::warn!(%module, "a module's data that belongs to no key is left out: no command can restore it");
                 self.skipped.module_aux += 1;
             }
+            Event::SubkeyExpire { .. } if self.key.skipped => {}
             Event::SubkeyExpire { .. } => {
                 return Err(self.unsupported("expiry times of single members (KeyDB) cannot be set there"));
             }
-            Event::ValueEnd => {
-                if let Some(big) = self.big.take() {
-                    big.finish(&self.key, offset, out);
+            Event::ValueEnd => match self.big.take() {
+                Some(big) => big.finish(&self.key, offset, out),
+                None if self.key.skipped || self.key.sent => {}
+                None => {
+                    tracing::warn!(key = self.key.shown(), "a value without elements is left out, as servers do");
+                    self.skipped.empty += 1;
                 }
-            }
+            },
             Event::Aux { .. }
             | Event::ResizeDb { .. }
             | Event::SlotInfo { .. }
             | Event::SlotImport(_)
             | Event::HashTemplate { .. }
+            | Event::Consumed
             | Event::End { .. } => {}
             element => self.element(element, offset, out)?,
         }
@@ -124,12 +133,13 @@ impl SnapshotTranslator {
         key.expire_at_ms = header.expire_at_ms;
         key.idle_seconds = header.idle_seconds;
         key.lfu_frequency = header.lfu_frequency;
-        match self.options.map_db(self.source_db) {
-            Some(db) => key.db = db,
-            None => return Ok(ValueMode::Skip),
-        }
-        if header.expire_at_ms.is_some_and(|time| time <= 0) {
-            self.skipped.expired += 1;
+        let db = self.options.map_db(self.source_db);
+        let expired = header.expire_at_ms.is_some_and(|time| time <= 0);
+        key.db = db.unwrap_or(self.source_db);
+        key.skipped = db.is_none() || expired;
+        key.sent = false;
+        if key.skipped {
+            self.skipped.expired += u64::from(expired && db.is_some());
             return Ok(ValueMode::Skip);
         }
         if header.extras.is_some_and(|extras| !extras.key_meta.is_empty()) {
@@ -180,6 +190,7 @@ impl SnapshotTranslator {
         }
         out.commit(self.mark(), Some(at), offset);
         self.exact_expiry(expiry, offset, out);
+        self.key.sent = true;
     }
 
     /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s | FREQ n]`

@@ -107,3 +107,30 @@ async fn strings_of_any_length_arrive_whole() {
         assert_eq!(entry.value, rdts_sink::memory::Value::String(content(length)), "{length}");
     }
 }
+
+#[tokio::test]
+async fn values_of_other_databases_are_passed_over_whatever_their_size() {
+    let long = vec![b'x'; 3 << 20];
+    let mut rdb = b"REDIS0003\xfe\x00".to_vec();
+    // A list of two long elements, a string, and one without elements.
+    rdb.extend_from_slice(b"\x01\x01l\x02");
+    for _ in 0..2 {
+        rdb.push(0x80);
+        rdb.extend_from_slice(&u32::try_from(long.len()).unwrap().to_be_bytes());
+        rdb.extend_from_slice(&long);
+    }
+    rdb.extend_from_slice(b"\x00\x01s\x01v\x01\x01e\x00\xfe\x07\x00\x01k\x01v\x01\x01e\x00\xff");
+    let options = TranslateOptions::default().database(7, 2);
+    let sink = MemorySink::new();
+    let store = sink.store();
+    let target = sink.capabilities().target;
+    let reader = std::io::Cursor::new(rdb);
+    let source = RdbSource::read_from("test", reader, target, options).await.unwrap();
+    let finished = Pipeline::new(source, sink).run().await;
+    finished.result.unwrap();
+    let store = store.lock().unwrap();
+    let keys: Vec<_> =
+        store.databases().flat_map(|db| store.entries(db).map(move |(key, _)| (db, key.to_vec()))).collect();
+    assert_eq!(keys, [(2, b"k".to_vec())]);
+    assert_eq!((finished.report.skipped.empty, finished.report.skipped.total()), (1, 1));
+}
