@@ -1,15 +1,18 @@
 //! Records of files → files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 
-use rdts_rdb::encode::{EncodeOptions, Loss, WriteError, Writer, convert, encode_value};
+use rdts_rdb::encode::{
+    ConvertError, EncodeError, EncodeErrorKind, EncodeOptions, Loss, WriteError, Writer, convert, encode_value,
+};
 use rdts_rdb::value::HashField;
 use rdts_rdb::{Dialect, Event, Function, KeyExtras, KeyHeader, Value, ValueMode, ValueType, Version};
 
 use crate::failure::Failure;
+use crate::function;
 use crate::input::Input;
 use crate::output::Output;
 
@@ -70,7 +73,7 @@ pub(crate) struct Copier {
 pub(crate) struct CopyReport {
     pub(crate) read: u64,
     /// Left out for what the version cannot express.
-    lost: HashMap<&'static str, u64>,
+    lost: BTreeMap<&'static str, u64>,
     empty: u64,
 }
 
@@ -117,6 +120,9 @@ impl CurrentKey {
         header
     }
 }
+
+/// A value for a version, or why there is none.
+type Encoded<T> = Result<T, EncodeError>;
 
 /// What is done with the pieces of the value that is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -165,8 +171,7 @@ impl Copier {
         self.same = version == self.options.version;
         self.db = 0;
         self.to = None;
-        loop {
-            let Some(event) = input.next()? else { break };
+        while let Some(event) = input.next()? {
             if let Some(mode) = self.event(&event, choose)? {
                 input.set_value_mode(mode);
             }
@@ -273,9 +278,12 @@ impl Copier {
     fn converted(&mut self, raw: &[u8]) -> Result<(), Failure> {
         self.taking = Taking::Nothing;
         let Some(value_type) = self.key.value_type else { return Ok(()) };
-        let options = self.options;
-        let converted = convert(value_type, raw, &options).map_err(|error| self.cannot(&error))?;
-        self.put(converted.value_type, &converted.raw)
+        let converted = self.encoded(|options| match convert(value_type, raw, options) {
+            Ok(converted) => Ok(Ok(converted)),
+            Err(ConvertError::Encode(error)) => Ok(Err(error)),
+            Err(error) => Err(error.to_string()),
+        })?;
+        converted.map_or(Ok(()), |converted| self.put(converted.value_type, &converted.raw))
     }
 
     /// Takes a hash that came as fields: one that refers to a template of its file.
@@ -285,10 +293,40 @@ impl Copier {
             self.report.empty += 1;
             return Ok(());
         }
+        let value = Value::Hash(fields);
         let mut raw = Vec::new();
-        let encoded = encode_value(&mut raw, &Value::Hash(fields), &self.options);
-        let value_type = encoded.map_err(|error| self.cannot(&error))?;
-        self.put(value_type, &raw)
+        let value_type = self.encoded(|options| Ok(encode_value(&mut raw, &value, options)))?;
+        value_type.map_or(Ok(()), |value_type| self.put(value_type, &raw))
+    }
+
+    /// Encodes the current value with `encode`: without a loss; if that cannot be and it is permitted, with one, that is counted. `None`: not at all.
+    fn encoded<T>(
+        &mut self,
+        mut encode: impl FnMut(&EncodeOptions) -> Result<Encoded<T>, String>,
+    ) -> Result<Option<T>, Failure> {
+        let mut options = self.options.loss(Loss::Refuse);
+        loop {
+            let encoded = encode(&options).map_err(|error| self.cannot(&error))?;
+            let error = match encoded {
+                Ok(value) => return Ok(Some(value)),
+                Err(error) => error,
+            };
+            match error.kind() {
+                EncodeErrorKind::WouldLose(what) if options.loss == Loss::Refuse => {
+                    self.lose(what, &self.shown())?;
+                    options = options.loss(Loss::Drop);
+                }
+                EncodeErrorKind::NeedsNewerVersion(what) => {
+                    self.lose(what, &self.shown())?;
+                    return Ok(None);
+                }
+                EncodeErrorKind::Empty => {
+                    self.report.empty += 1;
+                    return Ok(None);
+                }
+                _ => return Err(self.cannot(&error)),
+            }
+        }
     }
 
     fn put(&mut self, value_type: ValueType, raw: &[u8]) -> Result<(), Failure> {
@@ -318,21 +356,15 @@ impl Copier {
         self.all(|writer| writer.aux(name, value))
     }
 
-    fn function(&mut self, function: &Function<'_>) -> Result<(), Failure> {
-        let made;
-        let code = match function {
-            Function::Library { code } => *code,
-            Function::PreGa { name, engine, code, .. } => {
-                made = [b"#!", &engine.to_ascii_lowercase()[..], b" name=", name, b"\n", code].concat();
-                &made
-            }
-            _ => return self.lose("function libraries of an unknown kind", "the file"),
+    fn function(&mut self, library: &Function<'_>) -> Result<(), Failure> {
+        let Some(code) = function::code(library) else {
+            return self.lose("function libraries of an unknown kind", "the file");
         };
         if self.options.version.number < 10 {
             return self.lose("function libraries", "the file");
         }
-        let name = library_name(code);
-        let (name_hash, code_hash) = (self.hasher.hash_one(name), self.hasher.hash_one(code));
+        let name = function::name(&code);
+        let (name_hash, code_hash) = (self.hasher.hash_one(name), self.hasher.hash_one(&code));
         match self.libraries.insert(name_hash, code_hash) {
             Some(before) if before == code_hash => return Ok(()),
             Some(_) => {
@@ -342,7 +374,7 @@ impl Copier {
             None => {}
         }
         for file in &mut self.files {
-            file.writer.function(code).map_err(|error| match error {
+            file.writer.function(&code).map_err(|error| match error {
                 WriteError::Io(error) => Failure::writing(&file.name, &error),
                 error => Failure::Work(format!("a function library: {error}")),
             })?;
@@ -369,7 +401,7 @@ impl Copier {
             return Ok(());
         }
         let version = self.options.version;
-        Err(Failure::Work(format!("{place}: {version} cannot express {what}; --lossy leaves them out")))
+        Err(Failure::Work(format!("{place}: {version} cannot express {what}; --lossy leaves that out")))
     }
 
     fn cannot(&self, error: &dyn std::fmt::Display) -> Failure {
@@ -386,7 +418,7 @@ impl CopyReport {
     /// Tells what was left out.
     pub(crate) fn print(&self) {
         for (what, count) in &self.lost {
-            eprintln!("rdb_tool: left out, since the version written cannot express them: {count} {what}");
+            eprintln!("rdb_tool: left out, since the version written cannot express it: {what} ({count} times)");
         }
         if self.empty > 0 {
             eprintln!("rdb_tool: left out {} keys without elements, which no server can hold", self.empty);
@@ -407,10 +439,4 @@ fn is_plain(value_type: ValueType, version: Version) -> bool {
         ValueType::ZSet2 => version.number >= 8,
         _ => false,
     }
-}
-
-/// The name in `#!engine name=NAME`, or nothing.
-pub(crate) fn library_name(code: &[u8]) -> &[u8] {
-    let line = code.split(|b| *b == b'\n').next().unwrap_or_default();
-    line.split(|b| b.is_ascii_whitespace()).find_map(|word| word.strip_prefix(b"name=")).unwrap_or_default()
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use rdts_rdb::{Digest, Digester, Event, Function, ParserOptions, Str, ValueKind, ValueMode};
+use rdts_rdb::{Digest, Digester, Event, ParserOptions, Str, ValueKind, ValueMode};
 
-use crate::copy::{library_name, show_key};
+use crate::copy::show_key;
 use crate::failure::Failure;
+use crate::function;
 use crate::input::{Input, is_standard};
 use crate::keys::{AsItIs, KeyId, KeyIds};
 
@@ -168,13 +169,10 @@ fn scan(input: &mut Input, each: &mut dyn FnMut(&Found) -> Result<(), Failure>) 
                 found.digest = found.digest.combine(expiry.finish());
             }
             Event::SelectDb(number) => db = number,
-            Event::Function(function) => {
-                let (name, code) = match function {
-                    Function::Library { code } => (library_name(code), code),
-                    Function::PreGa { name, code, .. } => (name, code),
-                    _ => continue,
-                };
-                functions.insert(name.to_vec(), code.to_vec());
+            Event::Function(library) => {
+                if let Some(code) = function::code(&library) {
+                    functions.insert(function::name(&code).to_vec(), code.into_owned());
+                }
             }
             event => {
                 if let Some(digester) = &mut digester {

@@ -9,6 +9,7 @@ mod copy;
 mod diff;
 mod failure;
 mod filter;
+mod function;
 mod glob;
 mod input;
 mod keys;

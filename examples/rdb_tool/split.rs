@@ -85,6 +85,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Ranges as `redis-cli --cluster create` makes them: of equal size, the rest spread.
 fn equal(parts: u16) -> Vec<(u16, u16)> {
-    let end = |part: u16| u16::try_from(u32::from(SLOTS) * u32::from(part) / u32::from(parts)).unwrap_or(SLOTS);
+    let parts_32 = u32::from(parts);
+    let end =
+        |part: u16| u16::try_from((u32::from(SLOTS) * u32::from(part) + parts_32 / 2) / parts_32).unwrap_or(SLOTS);
     (0..parts).map(|part| (end(part), end(part + 1) - 1)).collect()
 }

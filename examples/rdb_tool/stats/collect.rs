@@ -248,7 +248,7 @@ impl Collector {
         let (given_up, may_lack) = (self.prefixes.given_up, self.prefixes.may_lack);
         let mut types: Rows = self.types.into_iter().map(|(kind, tally)| (kind.name().to_owned(), tally)).collect();
         by_bytes(&mut types);
-        let mut encodings = self.encodings.rows(|encoding| encoding.name());
+        let mut encodings = self.encodings.rows(Encoding::name);
         by_bytes(&mut encodings);
         let mut databases: Vec<_> = self.databases.rows.into_iter().collect();
         databases.sort_unstable_by_key(|(db, _)| *db);

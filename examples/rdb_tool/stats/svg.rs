@@ -183,13 +183,15 @@ impl Page {
     ) {
         self.panel(x, y, width, height, title, "bytes, share, keys");
         let longest = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-        let names = (longest as f64 * CHARACTER + 12.0).min(width * 0.42);
+        // As many characters of names as there are, but the bars have a right to be seen.
+        let characters = longest.min(if width > HALF { 48 } else { 16 });
+        let names = characters as f64 * CHARACTER + 12.0;
         let values = 220.0;
         let track = width - 2.0 * PAD - names - values;
         let most = rows.iter().map(|(_, tally)| tally.bytes).max().unwrap_or(0).max(1);
         for (i, (name, tally)) in rows.iter().enumerate() {
             let middle = y + TITLE + i as f64 * ROW + ROW / 2.0;
-            self.text(x + PAD, middle + 4.0, "name", &cut(name, (names / CHARACTER) as usize));
+            self.text(x + PAD, middle + 4.0, "name", &cut(name, characters));
             let bar = x + PAD + names;
             self.rect((bar, middle - 7.0), (track, 14.0), 3.0, "class=\"track\"");
             let color = if colorful { COLORS[i % COLORS.len()] } else { COLORS[0] };

@@ -6,4 +6,5 @@ mod bad_input;
 mod conflicts;
 mod contract;
 mod live;
+mod rdb_tool;
 mod support;
