@@ -16,6 +16,14 @@ fn main() -> Result<(), DecodeError> {
     replies("$16", b"$16\r\n0123456789abcdef\r\n")?;
     replies("-ERR of 40 bytes", b"-ERR operation against a wrong kind, sir\r\n")?;
     replies("*3 of $3", b"*3\r\n$3\r\none\r\n$3\r\ntwo\r\n$3\r\nsix\r\n")?;
+    elements("*8 of $3, gone through", &format!("*8\r\n{}", "$3\r\none\r\n".repeat(8)))?;
+    println!("replies of RESP3");
+    replies("_", b"_\r\n")?;
+    replies("#t", b"#t\r\n")?;
+    replies(",3.25", b",3.25\r\n")?;
+    replies("=20", b"=20\r\ntxt:0123456789abcdef\r\n")?;
+    replies("~3 of $3", b"~3\r\n$3\r\none\r\n$3\r\ntwo\r\n$3\r\nsix\r\n")?;
+    replies("%2 of $3 and :1", b"%2\r\n$3\r\none\r\n:1\r\n$3\r\ntwo\r\n:2\r\n")?;
     println!("commands");
     commands("SET, 16 and 16 bytes", &["SET", "key:000000000001", "value-0123456789"])?;
     commands("SET, 16 and 100 bytes", &["SET", "key:000000000001", &"x".repeat(100)])?;
@@ -54,6 +62,19 @@ fn replies(what: &str, frame: &[u8]) -> Result<(), DecodeError> {
         }
         assert!(rest.is_empty());
         black_box(errors);
+        Ok(())
+    })
+}
+
+/// One element of a reply that has eight, read once more after decoding.
+fn elements(what: &str, frame: &str) -> Result<(), DecodeError> {
+    let mut decoder = ReplyDecoder::new();
+    let (_, reply) = decoder.decode(frame.as_bytes())?.expect("a whole frame");
+    let array = reply.as_array().expect("an array");
+    measure(what, COUNT * array.len(), || {
+        for _ in 0..COUNT {
+            assert!(black_box(array).iter().all(|element| element.as_bytes().is_some()));
+        }
         Ok(())
     })
 }

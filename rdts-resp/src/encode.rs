@@ -12,9 +12,16 @@
 //! assert_eq!(buf.len(), encode::command_len(["SET", "key", "value"]));
 //! ```
 
+mod resp3;
+
 use bytes::BufMut;
 
 use crate::Reply;
+
+pub use resp3::{
+    attribute_header, big_number, boolean, bulk_error, double, map_header, null3, push_header, reply3, set_header,
+    verbatim,
+};
 
 /// A type byte, 20 characters of a number, CR LF.
 const HEADER: usize = 23;
@@ -127,20 +134,34 @@ pub fn null_array<B: BufMut>(buf: &mut B) {
     buf.put_slice(b"*-1\r\n");
 }
 
-/// Appends a reply of any kind. [`Reply::Null`] is written as [`null`].
+/// Appends a reply of any kind for a peer that speaks RESP2. [`Reply::Null`] is written as [`null`]. What only RESP3
+/// has is written as servers do for such a peer: a boolean as 1 or 0; a double, a big number and a verbatim string as
+/// a bulk string; a bulk error as an error; a map, a set and a push as an array; attributes not at all.
+///
+/// For a peer that speaks RESP3 there is [`reply3`].
 pub fn reply<B: BufMut>(buf: &mut B, value: &Reply) {
     match value {
         Reply::Simple(text) => simple(buf, text),
-        Reply::Error(text) => error(buf, text),
+        Reply::Error(text) | Reply::BulkError(text) => error(buf, text),
         Reply::Integer(value) => integer(buf, *value),
-        Reply::Bulk(bytes) => bulk(buf, bytes),
+        Reply::Bulk(bytes) | Reply::BigNumber(bytes) | Reply::Verbatim { text: bytes, .. } => bulk(buf, bytes),
         Reply::Null => null(buf),
-        Reply::Array(elements) => {
+        Reply::Array(elements) | Reply::Set(elements) | Reply::Push(elements) => {
             array_header(buf, elements.len());
             for element in elements {
                 reply(buf, element);
             }
         }
+        Reply::Boolean(value) => integer(buf, i64::from(*value)),
+        Reply::Double(value) => bulk(buf, resp3::DoubleText::new(*value).as_bytes()),
+        Reply::Map(pairs) => {
+            array_header(buf, 2 * pairs.len());
+            for (key, value) in pairs {
+                reply(buf, key);
+                reply(buf, value);
+            }
+        }
+        Reply::Attributed { reply: bare, .. } => reply(buf, bare),
     }
 }
 

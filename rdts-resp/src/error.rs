@@ -30,22 +30,35 @@ pub enum DecodeErrorKind {
     UnknownType,
     /// An integer that is none, or does not fit into 64 bits.
     InvalidInteger,
-    /// The length of a bulk string or of an array that is no number, or below what is allowed there.
+    /// The length of a string or of an aggregate that is no number, or below what is allowed there.
     InvalidLength,
-    /// A bulk string that does not end in CR LF where its length says.
+    /// A string that does not end in CR LF where its length says.
     MissingTerminator,
+    /// A null of RESP3 with something in it.
+    InvalidNull,
+    /// A boolean that is neither `t` nor `f`.
+    InvalidBoolean,
+    /// A double that is no number.
+    InvalidDouble,
+    /// A big number with something else in it than digits.
+    InvalidBigNumber,
+    /// A verbatim string that does not start with the three bytes of its format and a colon.
+    InvalidVerbatim,
+    /// A string or an aggregate whose length is `?`: it would come in pieces. RESP3 describes that; neither Redis nor
+    /// Valkey sends it, and it is not supported here.
+    Streamed,
     /// An inline command with a quote left open, or closed in the middle of a word.
     UnbalancedQuotes,
     /// A byte that cannot be in an inline command.
     InvalidInline,
     /// A line beyond [`Limits::max_line`](crate::Limits::max_line).
     LineTooLong,
-    /// A bulk string beyond [`Limits::max_bulk`](crate::Limits::max_bulk).
+    /// A bulk string, bulk error or verbatim string beyond [`Limits::max_bulk`](crate::Limits::max_bulk).
     BulkTooLong,
-    /// A command beyond [`Limits::max_args`](crate::Limits::max_args), or an array beyond
+    /// A command beyond [`Limits::max_args`](crate::Limits::max_args), or an aggregate beyond
     /// [`Limits::max_elements`](crate::Limits::max_elements).
     TooManyElements,
-    /// Arrays nested beyond [`Limits::max_depth`](crate::Limits::max_depth).
+    /// Aggregates nested beyond [`Limits::max_depth`](crate::Limits::max_depth).
     TooDeep,
     /// A frame beyond [`Limits::max_frame`](crate::Limits::max_frame).
     FrameTooLong,

@@ -13,4 +13,4 @@ pub use command::{Args, CommandDecoder, CommandRef};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use escape::Escaped;
 pub use limits::Limits;
-pub use reply::{ArrayRef, Elements, Reply, ReplyDecoder, ReplyRef};
+pub use reply::{ArrayRef, AttributedRef, Elements, MapRef, Pairs, Reply, ReplyDecoder, ReplyRef};

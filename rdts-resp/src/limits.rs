@@ -41,16 +41,16 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The longest line in bytes, without its type byte and terminator: a simple string, an error, an inline command.
-    /// Default 64 KiB, where servers stop reading an inline command.
+    /// The longest line in bytes, without its type byte and terminator: a simple string, an error, a double, a big
+    /// number, an inline command. Default 64 KiB, where servers stop reading an inline command.
     #[must_use]
     pub fn max_line(mut self, bytes: usize) -> Self {
         self.line = bytes;
         self
     }
 
-    /// The longest bulk string in bytes. Default 512 MiB, the servers' default `proto-max-bulk-len`; raise it with a
-    /// source that has raised its own.
+    /// The longest bulk string, bulk error or verbatim string in bytes. Default 512 MiB, the servers' default
+    /// `proto-max-bulk-len`; raise it with a source that has raised its own.
     #[must_use]
     pub fn max_bulk(mut self, bytes: usize) -> Self {
         self.bulk = bytes;
@@ -66,18 +66,19 @@ impl Limits {
         self
     }
 
-    /// The most elements of one array in a reply. Default 4,294,967,295, in effect bounded by
-    /// [`max_frame`](Limits::max_frame) alone.
+    /// The most elements of one array, set or push in a reply, and the most keys and values together of one map or
+    /// attribute. Default 4,294,967,295, in effect bounded by [`max_frame`](Limits::max_frame) alone.
     #[must_use]
     pub fn max_elements(mut self, elements: usize) -> Self {
         self.elements = elements;
         self
     }
 
-    /// How many arrays may be open at once in a reply. Default 32; a value above 512 is taken as 512.
+    /// How many aggregates (arrays, maps, sets, pushes, replies with attributes) may be open at once in a reply.
+    /// Default 32; a value above 512 is taken as 512.
     #[must_use]
-    pub fn max_depth(mut self, arrays: usize) -> Self {
-        self.depth = arrays.min(DEPTH_CEILING);
+    pub fn max_depth(mut self, aggregates: usize) -> Self {
+        self.depth = aggregates.min(DEPTH_CEILING);
         self
     }
 

@@ -1,12 +1,16 @@
 //! The resumable decoder of replies.
 
-use super::token::{Token, token};
-use super::{ArrayRef, ReplyRef};
+use super::ReplyRef;
+use super::aggregate::Aggregate;
+use super::token::{Token, any_token, token};
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind as Kind};
 use crate::scan::{Int, int};
 
 /// Decodes replies, one at a time, from a buffer that the caller owns.
+///
+/// It takes RESP2 and RESP3 without being told which: each reply starts with a byte that says its type. A server speaks
+/// RESP3 from its reply to `HELLO 3` on; the reply may be read with the same decoder as those before it.
 ///
 /// ```
 /// use rdts_resp::ReplyDecoder;
@@ -20,6 +24,25 @@ use crate::scan::{Int, int};
 /// assert_eq!(reply.as_str(), Some("hello"));
 /// # Ok::<(), rdts_resp::DecodeError>(())
 /// ```
+///
+/// What a server answers to `HELLO 3`, and what it sends when it likes:
+///
+/// ```
+/// use rdts_resp::ReplyDecoder;
+///
+/// let stream = b"%3\r\n$6\r\nserver\r\n$6\r\nvalkey\r\n$5\r\nproto\r\n:3\r\n$4\r\nrole\r\n$6\r\nmaster\r\n\
+///                >2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n";
+/// let mut decoder = ReplyDecoder::new();
+/// let (consumed, reply) = decoder.decode(stream)?.expect("a whole frame");
+/// let hello = reply.as_map().expect("a map");
+/// assert_eq!(hello.get("proto").and_then(|value| value.as_integer()), Some(3));
+/// assert_eq!(hello.get("role").and_then(|value| value.as_str()), Some("master"));
+///
+/// let (_, push) = decoder.decode(&stream[consumed..])?.expect("a whole frame");
+/// let kind = push.as_push().and_then(|elements| elements.iter().next());
+/// assert_eq!(kind.and_then(|kind| kind.as_str()), Some("invalidate"));
+/// # Ok::<(), rdts_resp::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ReplyDecoder {
     limits: Limits,
@@ -29,11 +52,13 @@ pub struct ReplyDecoder {
     need: usize,
     /// No terminator of the line at `at` starts before this.
     searched: usize,
-    /// The elements still to come of each open array, outermost first.
+    /// The replies still to come of each open aggregate, outermost first.
     open: Vec<usize>,
-    /// Elements of the outermost array.
+    /// What the outermost aggregate is.
+    outermost: Aggregate,
+    /// The length that its header says.
     len: usize,
-    /// Where the elements of the outermost array start.
+    /// Where the replies in it start.
     start: usize,
 }
 
@@ -63,7 +88,8 @@ impl ReplyDecoder {
     ///
     /// # Errors
     ///
-    /// Bytes that are no reply of RESP2, and replies beyond the [`Limits`]. The stream cannot be used any further.
+    /// Bytes that are no reply of RESP2 or RESP3, streamed strings and aggregates (RESP3's `$?` and `*?`, which neither
+    /// Redis nor Valkey sends), and replies beyond the [`Limits`]. The stream cannot be used any further.
     #[inline]
     pub fn decode<'a>(&mut self, src: &'a [u8]) -> Result<Option<(usize, ReplyRef<'a>)>, DecodeError> {
         // What a pipeline of writes is answered with, before everything else.
@@ -96,8 +122,16 @@ impl ReplyDecoder {
         if src.len() < self.need {
             return Ok(None);
         }
+        self.run::<false>(src)
+    }
+
+    /// Reads token after token, with or without those of RESP3: RESP2 is quicker where they are not in sight.
+    fn run<'a, const RESP3: bool>(&mut self, src: &'a [u8]) -> Result<Option<(usize, ReplyRef<'a>)>, DecodeError> {
         loop {
-            match token(src, self.at, self.searched, &self.limits)? {
+            let read = if RESP3 { any_token } else { token };
+            match read(src, self.at, self.searched, &self.limits)? {
+                // All that was read so far is in `self`.
+                Token::Other => return self.run::<true>(src),
                 Token::Need(need, searched) => return self.wait(src, need, searched),
                 Token::Scalar(reply, next) => {
                     self.go_to(src, next)?;
@@ -106,12 +140,12 @@ impl ReplyDecoder {
                         return Ok(Some((next, reply)));
                     }
                     if self.close() {
-                        let array = ArrayRef { len: self.len, bytes: &src[self.start..next] };
+                        let reply = self.outermost.reply(self.len, &src[self.start..next]);
                         self.finish();
-                        return Ok(Some((next, ReplyRef::Array(array))));
+                        return Ok(Some((next, reply)));
                     }
                 }
-                Token::Array(len, next) => {
+                Token::Open(aggregate, len, next) => {
                     if self.open.len() >= self.limits.depth {
                         let limit = self.limits.depth;
                         return Err(DecodeError::beyond(
@@ -119,21 +153,22 @@ impl ReplyDecoder {
                             src,
                             self.at,
                             limit,
-                            "arrays inside each other (Limits::max_depth)",
+                            "aggregates inside each other (Limits::max_depth)",
                         ));
                     }
                     self.go_to(src, next)?;
                     if self.open.is_empty() {
+                        self.outermost = aggregate;
                         self.len = len;
                         self.start = next;
                     }
-                    self.open.push(len);
+                    self.open.push(aggregate.children(len));
                 }
             }
         }
     }
 
-    /// Counts one element as complete, and every array that is complete with it. Whether that was the outermost one.
+    /// Counts one reply as complete, and every aggregate that is complete with it. Whether that was the outermost one.
     #[inline(always)]
     fn close(&mut self) -> bool {
         while let Some(left) = self.open.last_mut() {

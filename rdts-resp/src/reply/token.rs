@@ -1,6 +1,7 @@
 //! The tokens that replies are made of.
 
-use super::{ArrayRef, ReplyRef};
+use super::aggregate::Aggregate;
+use super::{ReplyRef, resp3};
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind as Kind};
 use crate::limits::{DEPTH_CEILING, FRAME_CEILING};
@@ -18,23 +19,32 @@ const ANY: Limits = Limits {
 
 /// What stands at a place of a frame.
 pub(super) enum Token<'a> {
-    /// A reply that is no array, and the index behind it.
+    /// A reply with no other replies in it, and the index behind it.
     Scalar(ReplyRef<'a>, usize),
-    /// The header of an array: how many elements, and the index behind the header.
-    Array(usize, usize),
+    /// The header of an aggregate that has replies in it: which, the length that it says, and the index behind the
+    /// header.
+    Open(Aggregate, usize, usize),
     /// Its end has not been seen. It takes at least this many bytes of the frame to see more, and no terminator of a
     /// line starts before the second number.
     Need(usize, usize),
+    /// None of RESP2's.
+    Other,
 }
 
-/// Reads what starts at `at`. No terminator of a line starts before `searched`.
+/// Reads what starts at `at`, if it is of RESP2. No terminator of a line starts before `searched`.
 #[inline(always)]
 pub(super) fn token<'a>(src: &'a [u8], at: usize, searched: usize, limits: &Limits) -> Result<Token<'a>, DecodeError> {
     let Some(&kind) = src.get(at) else {
         return Ok(Token::Need(at + 1, 0));
     };
     match kind {
-        b'+' | b'-' => line(src, at, searched, limits),
+        b'+' | b'-' => {
+            let Some((text, next)) = line(src, at, searched, limits)? else {
+                return Ok(unfinished_line(src));
+            };
+            let reply = if kind == b'+' { ReplyRef::Simple(text) } else { ReplyRef::Error(text) };
+            Ok(Token::Scalar(reply, next))
+        }
         b':' => match int(src, at + 1) {
             Int::Done(value, next) => Ok(Token::Scalar(ReplyRef::Integer(value), next)),
             Int::Need => Ok(Token::Need(src.len() + 1, 0)),
@@ -43,35 +53,53 @@ pub(super) fn token<'a>(src: &'a [u8], at: usize, searched: usize, limits: &Limi
         b'$' => match int(src, at + 1) {
             Int::Done(len, next) => bulk(src, at, len, next, limits),
             Int::Need => Ok(Token::Need(src.len() + 1, 0)),
-            Int::Bad => {
-                Err(DecodeError::new(Kind::InvalidLength, src, at, "the length of a bulk string as in \"$5\\r\\n\""))
-            }
+            Int::Bad => Err(bad_length(src, at, "the length of a bulk string as in \"$5\\r\\n\"")),
         },
         b'*' => match int(src, at + 1) {
             Int::Done(len, next) => array(src, at, len, next, limits),
             Int::Need => Ok(Token::Need(src.len() + 1, 0)),
-            Int::Bad => {
-                Err(DecodeError::new(Kind::InvalidLength, src, at, "the length of an array as in \"*3\\r\\n\""))
-            }
+            Int::Bad => Err(bad_length(src, at, "the length of an array as in \"*3\\r\\n\"")),
         },
-        _ => Err(DecodeError::new(Kind::UnknownType, src, at, "a reply of RESP2, one of + - : $ *")),
+        _ => Ok(Token::Other),
     }
 }
 
-fn line<'a>(src: &'a [u8], at: usize, searched: usize, limits: &Limits) -> Result<Token<'a>, DecodeError> {
+/// Reads what starts at `at`, be it of RESP2 or RESP3.
+#[inline(always)]
+pub(super) fn any_token<'a>(
+    src: &'a [u8],
+    at: usize,
+    searched: usize,
+    limits: &Limits,
+) -> Result<Token<'a>, DecodeError> {
+    match token(src, at, searched, limits)? {
+        Token::Other => resp3::token(src, at, searched, limits),
+        token => Ok(token),
+    }
+}
+
+/// The text of the line at `at`, and the index behind its terminator; `None` if that is still to come.
+#[inline]
+pub(super) fn line<'a>(
+    src: &'a [u8],
+    at: usize,
+    searched: usize,
+    limits: &Limits,
+) -> Result<Option<(&'a [u8], usize)>, DecodeError> {
     let start = at + 1;
     let from = searched.max(start).min(src.len());
     let end = line_end(src, from);
     if end.unwrap_or(src.len().saturating_sub(1)) > start.saturating_add(limits.line) {
         return Err(DecodeError::beyond(Kind::LineTooLong, src, at, limits.line, "bytes in a line (Limits::max_line)"));
     }
-    let Some(end) = end else {
-        // A CR at the very end may be the first half of the terminator.
-        return Ok(Token::Need(src.len() + 1, src.len() - 1));
-    };
-    let text = &src[start..end];
-    let reply = if src[at] == b'+' { ReplyRef::Simple(text) } else { ReplyRef::Error(text) };
-    Ok(Token::Scalar(reply, end + 2))
+    Ok(end.map(|end| (&src[start..end], end + 2)))
+}
+
+/// What a line without an end is.
+#[inline]
+pub(super) fn unfinished_line(src: &[u8]) -> Token<'_> {
+    // A CR at the very end may be the first half of the terminator.
+    Token::Need(src.len() + 1, src.len() - 1)
 }
 
 /// Where the first CR LF from `from` on is. A lone CR or LF is text.
@@ -87,7 +115,13 @@ fn line_end(src: &[u8], mut from: usize) -> Option<usize> {
 }
 
 #[inline(always)]
-fn bulk<'a>(src: &'a [u8], at: usize, len: i64, start: usize, limits: &Limits) -> Result<Token<'a>, DecodeError> {
+pub(super) fn bulk<'a>(
+    src: &'a [u8],
+    at: usize,
+    len: i64,
+    start: usize,
+    limits: &Limits,
+) -> Result<Token<'a>, DecodeError> {
     let Ok(len) = usize::try_from(len) else {
         return if len == -1 {
             Ok(Token::Scalar(ReplyRef::Null, start))
@@ -115,41 +149,69 @@ fn bulk<'a>(src: &'a [u8], at: usize, len: i64, start: usize, limits: &Limits) -
 #[inline(always)]
 fn array<'a>(src: &'a [u8], at: usize, len: i64, next: usize, limits: &Limits) -> Result<Token<'a>, DecodeError> {
     match usize::try_from(len) {
-        Ok(len) if len > limits.elements => Err(DecodeError::beyond(
-            Kind::TooManyElements,
-            src,
-            at,
-            limits.elements,
-            "elements in an array (Limits::max_elements)",
-        )),
-        Ok(0) => Ok(Token::Scalar(ReplyRef::Array(ArrayRef { len: 0, bytes: &[] }), next)),
-        Ok(len) => Ok(Token::Array(len, next)),
+        Ok(len) if len > limits.elements => Err(too_many(src, at, limits)),
+        Ok(0) => Ok(Token::Scalar(Aggregate::Array.reply(0, &[]), next)),
+        Ok(len) => Ok(Token::Open(Aggregate::Array, len, next)),
         Err(_) if len == -1 => Ok(Token::Scalar(ReplyRef::Null, next)),
         Err(_) => Err(DecodeError::new(Kind::InvalidLength, src, at, "the length of an array, or -1 for none")),
     }
+}
+
+#[cold]
+pub(super) fn too_many(src: &[u8], at: usize, limits: &Limits) -> DecodeError {
+    let limit = limits.elements;
+    DecodeError::beyond(Kind::TooManyElements, src, at, limit, "elements in an aggregate (Limits::max_elements)")
+}
+
+/// A length that is no number: `?` where RESP3 announces a stream of pieces, or nonsense.
+#[cold]
+pub(super) fn bad_length(src: &[u8], at: usize, expected: &'static str) -> DecodeError {
+    if src.get(at + 1) == Some(&b'?') {
+        let expected = "a length known beforehand: RESP3's streamed strings and aggregates, which neither Redis nor \
+                        Valkey sends, are not supported";
+        return DecodeError::new(Kind::Streamed, src, at, expected);
+    }
+    DecodeError::new(Kind::InvalidLength, src, at, expected)
 }
 
 /// The first reply in bytes that a decoder has accepted, and what follows it.
 pub(super) fn element(bytes: &[u8]) -> Option<(ReplyRef<'_>, &[u8])> {
     match token(bytes, 0, 0, &ANY).ok()? {
         Token::Scalar(reply, end) => Some((reply, bytes.get(end..)?)),
-        Token::Array(len, start) => {
-            let mut end = start;
-            let mut left = len;
-            while left > 0 {
-                left -= 1;
-                end = match token(bytes, end, 0, &ANY).ok()? {
-                    Token::Scalar(_, next) => next,
-                    Token::Array(more, next) => {
-                        left = left.saturating_add(more);
-                        next
-                    }
-                    Token::Need(..) => return None,
-                };
-            }
-            let array = ArrayRef { len, bytes: bytes.get(start..end)? };
-            Some((ReplyRef::Array(array), bytes.get(end..)?))
-        }
+        Token::Open(aggregate, len, start) => opened(bytes, aggregate, len, start),
+        Token::Other => element3(bytes),
         Token::Need(..) => None,
     }
+}
+
+/// [`element`] of a reply that RESP2 has not, apart from it, so that RESP2's do not pay for these.
+#[inline(never)]
+fn element3(bytes: &[u8]) -> Option<(ReplyRef<'_>, &[u8])> {
+    match resp3::token(bytes, 0, 0, &ANY).ok()? {
+        Token::Scalar(reply, end) => Some((reply, bytes.get(end..)?)),
+        Token::Open(aggregate, len, start) => opened(bytes, aggregate, len, start),
+        Token::Other | Token::Need(..) => None,
+    }
+}
+
+/// [`element`] of an aggregate whose header has been read.
+fn opened(bytes: &[u8], aggregate: Aggregate, len: usize, start: usize) -> Option<(ReplyRef<'_>, &[u8])> {
+    let end = skip(bytes, start, aggregate.children(len))?;
+    Some((aggregate.reply(len, bytes.get(start..end)?), bytes.get(end..)?))
+}
+
+/// The index behind `left` replies from `at` on, in bytes that a decoder has accepted.
+pub(super) fn skip(bytes: &[u8], mut at: usize, mut left: usize) -> Option<usize> {
+    while left > 0 {
+        left -= 1;
+        at = match any_token(bytes, at, 0, &ANY).ok()? {
+            Token::Scalar(_, next) => next,
+            Token::Open(aggregate, len, next) => {
+                left = left.saturating_add(aggregate.children(len));
+                next
+            }
+            Token::Need(..) | Token::Other => return None,
+        };
+    }
+    Some(at)
 }

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use rdts_resp::{CommandDecoder, Limits, ReplyDecoder, encode};
+use rdts_resp::{CommandDecoder, DecodeErrorKind, Limits, ReplyDecoder, encode};
 
 use crate::support::{End, command, commands, pieces, replies};
 
@@ -32,6 +32,25 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
         b"$3\r\n",
         b":1\r\n",
         b"+OK\r\n",
+        b"_\r\n",
+        b"#t\r\n",
+        b"#",
+        b",1.5\r\n",
+        b",",
+        b"(12\r\n",
+        b"(",
+        b"!1\r\nE\r\n",
+        b"!",
+        b"=5\r\ntxt:a\r\n",
+        b"=",
+        b"%1\r\n",
+        b"%",
+        b"~1\r\n",
+        b"~0\r\n",
+        b">2\r\n",
+        b"|1\r\n",
+        b"|0\r\n",
+        b"?",
         b"99999999999999999999",
         b"2147483647",
         b"536870913",
@@ -40,7 +59,7 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
         b"\0",
         b"\xff",
     ];
-    let tokens = vec(select(tokens), 0..30).prop_map(|tokens| tokens.concat());
+    let tokens = vec(select(tokens), 0..40).prop_map(|tokens| tokens.concat());
     prop_oneof![3 => tokens, 1 => vec(any::<u8>(), 0..60)]
 }
 
@@ -82,7 +101,7 @@ proptest! {
         let (mut replies, mut commands) = (ReplyDecoder::new(), CommandDecoder::new());
         for input in &inputs {
             if let Ok(Some((_, reply))) = replies.decode(input) {
-                let _ = reply.to_owned();
+                let _ = (reply.to_owned(), reply.is_error(), reply.without_attributes().to_owned());
             }
             if let Ok(Some((_, command))) = commands.decode(input) {
                 let _ = command.iter().count();
@@ -109,18 +128,42 @@ fn a_claimed_length_costs_nothing_until_it_is_there() {
     assert_eq!(decoder.missing(26), 536_870_912 + 1);
     let mut decoder = ReplyDecoder::new();
     assert!(decoder.decode(b"*4294967295\r\n*4294967295\r\n:1\r\n").unwrap().is_none());
+    for kind in ['~', '>', '%', '|'] {
+        let mut decoder = ReplyDecoder::new();
+        let claim = format!("{kind}2147483647\r\n{kind}2147483647\r\n:1\r\n");
+        assert!(decoder.decode(claim.as_bytes()).unwrap().is_none());
+    }
+    let mut decoder = ReplyDecoder::new();
+    assert!(decoder.decode(b"=536870912\r\ntxt:").unwrap().is_none());
+    assert_eq!(decoder.missing(16), 536_870_912 + 2 - 4);
+}
+
+/// A length may be the greatest of 64 bits, and there are two replies to each pair.
+#[test]
+fn lengths_beyond_all_limits_are_refused() {
+    let limits = Limits::default().max_elements(usize::MAX);
+    for kind in ['*', '~', '>', '%', '|'] {
+        let claim = format!("{kind}{}\r\n", i64::MAX);
+        let error = ReplyDecoder::new().decode(claim.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), DecodeErrorKind::TooManyElements, "{claim:?}");
+        let mut decoder = ReplyDecoder::with_limits(limits);
+        assert!(decoder.decode(format!("{claim}:1\r\n").as_bytes()).unwrap().is_none());
+    }
 }
 
 #[test]
 fn nesting_stops_at_the_limit() {
-    let mut decoder = ReplyDecoder::with_limits(Limits::default().max_depth(usize::MAX));
-    let nested = b"*1\r\n".repeat(100_000);
-    let error = decoder.decode(&nested).unwrap_err();
-    assert_eq!(error.kind(), rdts_resp::DecodeErrorKind::TooDeep);
-    assert_eq!(error.offset(), 512 * 4);
-    let mut deepest = b"*1\r\n".repeat(512);
-    deepest.extend(b":1\r\n");
-    let mut decoder = ReplyDecoder::with_limits(Limits::default().max_depth(usize::MAX));
-    let (_, reply) = decoder.decode(&deepest).unwrap().unwrap();
-    drop(reply.to_owned());
+    let limits = Limits::default().max_depth(usize::MAX);
+    for header in ["*1\r\n", "~1\r\n", ">1\r\n", "%1\r\n:1\r\n", "|0\r\n", "|1\r\n+a\r\n+b\r\n"] {
+        let nested = header.repeat(10_000);
+        let error = ReplyDecoder::with_limits(limits).decode(nested.as_bytes()).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::TooDeep, 512 * header.len()), "{header:?}");
+        let deepest = header.repeat(512) + ":1\r\n";
+        let mut decoder = ReplyDecoder::with_limits(limits);
+        let (_, reply) = decoder.decode(deepest.as_bytes()).unwrap().unwrap();
+        let owned = reply.to_owned();
+        assert!(owned == owned.clone());
+        assert_eq!(reply.as_integer(), header.starts_with('|').then_some(1));
+        assert_eq!(owned.as_integer(), reply.as_integer());
+    }
 }

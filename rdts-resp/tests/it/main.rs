@@ -1,4 +1,4 @@
-//! The codec against itself in pieces, against the `redis` crate, and against hostile input.
+//! The codec against itself in pieces, against the `redis` crate, against real servers, and against hostile input.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -6,4 +6,6 @@ mod commands;
 mod hostile;
 mod inline;
 mod replies;
+mod resp3;
+mod servers;
 mod support;

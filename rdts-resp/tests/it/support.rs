@@ -4,6 +4,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rdts_resp::{CommandDecoder, DecodeErrorKind, Limits, Reply, ReplyDecoder};
+use redis::{Value, VerbatimFormat};
 
 /// A command as a decoder showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,18 +81,102 @@ pub(crate) fn bytes() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Any reply. Lines are without control characters, as `encode` would replace some, and the `redis` crate wants text.
-pub(crate) fn reply() -> impl Strategy<Value = Reply> {
-    let line = "[ -~é]{0,20}";
-    let leaf = prop_oneof![
+/// What a line of text is in these tests: without control characters, as `encode` would replace some, and text, as the
+/// `redis` crate wants it.
+const LINE: &str = "[ -~é]{0,20}";
+
+/// Any reply of RESP2 that has no others in it.
+fn leaf() -> BoxedStrategy<Reply> {
+    prop_oneof![
         Just(Reply::Simple(Bytes::from_static(b"OK"))),
-        line.prop_map(|text| Reply::Simple(text.into())),
-        ("[A-Z]{1,9}", line).prop_map(|(code, text)| Reply::Error(format!("{code} {text}").into())),
+        LINE.prop_map(|text| Reply::Simple(text.into())),
+        ("[A-Z]{1,9}", LINE).prop_map(|(code, text)| Reply::Error(format!("{code} {text}").into())),
         prop_oneof![any::<i64>(), -3_i64..200].prop_map(Reply::Integer),
         bytes().prop_map(|bytes| Reply::Bulk(bytes.into())),
         Just(Reply::Null),
+    ]
+    .boxed()
+}
+
+/// Any reply of RESP2.
+pub(crate) fn reply() -> impl Strategy<Value = Reply> {
+    leaf().prop_recursive(5, 60, 12, |inner| vec(inner, 0..12).prop_map(Reply::Array))
+}
+
+/// Any reply of RESP3 that the `redis` crate can read too: it knows these formats of texts, normalizes big numbers, and
+/// wants texts.
+pub(crate) fn reply3() -> impl Strategy<Value = Reply> {
+    let format = prop_oneof![Just(*b"txt"), Just(*b"mkd")];
+    let leaf3 = prop_oneof![
+        any::<bool>().prop_map(Reply::Boolean),
+        prop_oneof![
+            any::<f64>(),
+            any::<u64>().prop_map(f64::from_bits),
+            (-1000_i32..1000).prop_map(|n| f64::from(n) / 8.0),
+            Just(f64::INFINITY),
+            Just(f64::NEG_INFINITY),
+            Just(f64::NAN),
+        ]
+        .prop_map(Reply::Double),
+        "-?[1-9][0-9]{0,60}".prop_map(|digits| Reply::BigNumber(digits.to_string().into())),
+        ("[A-Z]{1,9}", "[ -~é\r\n]{0,40}").prop_map(|(code, text)| Reply::BulkError(format!("{code} {text}").into())),
+        (format, "[ -~é\r\n]{0,40}").prop_map(|(format, text)| Reply::Verbatim { format, text: text.into() }),
     ];
-    leaf.prop_recursive(5, 60, 12, |inner| vec(inner, 0..12).prop_map(Reply::Array))
+    prop_oneof![leaf(), leaf3].prop_recursive(5, 60, 12, |inner| {
+        let pairs = vec((inner.clone(), inner.clone()), 0..6);
+        // A push without a kind is no push to the `redis` crate.
+        let push = ("[a-z]{1,9}", vec(inner.clone(), 0..6)).prop_map(|(kind, mut elements)| {
+            elements.insert(0, Reply::Bulk(kind.into()));
+            elements
+        });
+        prop_oneof![
+            vec(inner.clone(), 0..12).prop_map(Reply::Array),
+            vec(inner.clone(), 0..12).prop_map(Reply::Set),
+            push.prop_map(Reply::Push),
+            pairs.clone().prop_map(Reply::Map),
+            (pairs, inner).prop_map(|(attributes, reply)| Reply::Attributed { attributes, reply: Box::new(reply) }),
+        ]
+    })
+}
+
+/// Says what the `redis` crate read in our words. It does not tell the two kinds of errors apart.
+pub(crate) fn from_redis(value: Value) -> Reply {
+    let all = |values: Vec<Value>| values.into_iter().map(from_redis).collect();
+    let pairs = |pairs: Vec<(Value, Value)>| pairs.into_iter().map(|(k, v)| (from_redis(k), from_redis(v))).collect();
+    match value {
+        Value::Nil => Reply::Null,
+        Value::Int(value) => Reply::Integer(value),
+        Value::BulkString(bytes) => Reply::Bulk(bytes.into()),
+        Value::Array(elements) => Reply::Array(all(elements)),
+        Value::SimpleString(text) => Reply::Simple(text.into()),
+        Value::Okay => Reply::Simple("OK".into()),
+        Value::ServerError(error) => {
+            let details = error.details().unwrap_or_default();
+            Reply::Error(format!("{} {details}", error.code()).into())
+        }
+        Value::Boolean(value) => Reply::Boolean(value),
+        Value::Double(value) => Reply::Double(value),
+        Value::BigNumber(digits) => Reply::BigNumber(digits.to_string().into()),
+        Value::VerbatimString { format, text } => {
+            let format = match format {
+                VerbatimFormat::Text => *b"txt",
+                VerbatimFormat::Markdown => *b"mkd",
+                other => panic!("not a format that was sent: {other:?}"),
+            };
+            Reply::Verbatim { format, text: text.into() }
+        }
+        Value::Map(map) => Reply::Map(pairs(map)),
+        Value::Set(elements) => Reply::Set(all(elements)),
+        Value::Push { kind, data } => {
+            let mut elements: Vec<Reply> = all(data);
+            elements.insert(0, Reply::Bulk(kind.to_string().into()));
+            Reply::Push(elements)
+        }
+        Value::Attribute { data, attributes } => {
+            Reply::Attributed { attributes: pairs(attributes), reply: Box::new(from_redis(*data)) }
+        }
+        other => panic!("new to these tests: {other:?}"),
+    }
 }
 
 pub(crate) fn command() -> impl Strategy<Value = Vec<Vec<u8>>> {
