@@ -38,9 +38,10 @@ impl Builder {
         self.version
     }
 
-    /// Adds a directive of `redis.conf`, with or without `--` before its name. The value goes there as it is, so that several
-    /// words are several arguments (`.arg("--client-output-buffer-limit", "slave 1mb 1mb 0")`) and one argument with
-    /// blanks needs quotes. A `requirepass` is quoted here, and used by [`Server::connection`] and [`Server::url`].
+    /// Adds a directive of `redis.conf`, with or without `--` before its name. The value goes there as it is, so that
+    /// several words are several arguments (`.arg("--client-output-buffer-limit", "slave 1mb 1mb 0")`) and one argument
+    /// with blanks needs quotes. A `requirepass` is quoted here, and used by [`Server::connection`] and
+    /// [`Server::url`].
     pub fn arg(mut self, name: &str, value: &str) -> Self {
         let name = name.trim_start_matches("--").to_owned();
         let mut value = value.to_owned();

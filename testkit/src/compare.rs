@@ -60,13 +60,13 @@ impl fmt::Display for Difference {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CompareOptions {
-    /// By how much the times may differ at which a key or a field expires, or at which a pending entry of a stream was delivered. A key
-    /// or field with less than this to live may be on one side only. Default: 5 s, since before Redis 7.0 the stream says how long a key has to
-    /// live, and not until when, so that a replica adds its lag.
+    /// By how much the times may differ at which a key or a field expires, or at which a pending entry of a stream was
+    /// delivered. A key or field with less than this to live may be on one side only. Default: 5 s, since before Redis
+    /// 7.0 the stream says how long a key has to live, and not until when, so that a replica adds its lag.
     pub time_tolerance: Duration,
-    /// Whether to compare what is in a stream's snapshot but not in every server's replication stream: consumers with nothing pending (no version
-    /// tells its replicas of those that `XREADGROUP` or `XAUTOCLAIM` makes), and a group's `entries-read` (7.0 and 7.2 lose it).
-    /// Only for data that came with a snapshot alone. Default: false.
+    /// Whether to compare what is in a stream's snapshot but not in every server's replication stream: consumers with
+    /// nothing pending (no version tells its replicas of those that `XREADGROUP` or `XAUTOCLAIM` makes), and a group's
+    /// `entries-read` (7.0 and 7.2 lose it). Only for data that came with a snapshot alone. Default: false.
     pub idle_stream_state: bool,
 }
 
@@ -78,8 +78,9 @@ impl Default for CompareOptions {
 
 /// The server's own digest of all its databases (`DEBUG DIGEST`).
 ///
-/// It knows of a TTL only whether there is one, and nothing of a stream's groups; a key that has expired counts until it is removed. Only
-/// the digests of servers with [`Version::digests_like`](crate::Version::digests_like) each other can be compared.
+/// It knows of a TTL only whether there is one, and nothing of a stream's groups; a key that has expired counts until
+/// it is removed. Only the digests of servers with [`Version::digests_like`](crate::Version::digests_like) each other
+/// can be compared.
 ///
 /// # Panics
 /// When the server refuses.
@@ -89,8 +90,8 @@ pub fn digest(server: &Server) -> String {
     String::from_utf8(wire::bytes(server.cmd(&["DEBUG", "DIGEST"]))).expect("a digest is hexadecimal")
 }
 
-/// All differences between what `left` and `right` hold, in all databases: keys, types, values, expiry of keys and, where both servers
-/// know it, of hash fields, and the whole state of streams. The two must be at rest.
+/// All differences between what `left` and `right` hold, in all databases: keys, types, values, expiry of keys and,
+/// where both servers know it, of hash fields, and the whole state of streams. The two must be at rest.
 ///
 /// # Panics
 /// When a server cannot be read.

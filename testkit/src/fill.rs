@@ -16,10 +16,12 @@ use crate::wire::{add, send};
 pub struct FillOptions {
     /// The same seed gives the same data on all versions that have the types. Default: 1.
     pub seed: u64,
-    /// Small strings `string:N` in database 0, of 3 to 32 bytes; one of ten expires, in the years after 2096. Default: 0.
+    /// Small strings `string:N` in database 0, of 3 to 32 bytes; one of ten expires, in the years after 2096. Default:
+    /// 0.
     pub strings: u64,
-    /// Keys of all types that the server has, about 43 elements each, in three databases, every encoding of theirs in use: just below and just above the limits
-    /// where an encoding ends, values that compress and such that do not, lists of several nodes, binary keys, TTLs. Default: 0.
+    /// Keys of all types that the server has, about 43 elements each, in three databases, every encoding of theirs in
+    /// use: just below and just above the limits where an encoding ends, values that compress and such that do not,
+    /// lists of several nodes, binary keys, TTLs. Default: 0.
     pub mixed: u64,
 }
 
@@ -86,7 +88,8 @@ fn strings(writer: &mut Writer, options: &FillOptions) {
         let length = rng.length(3, 32);
         let (key, value) = (format!("string:{number}").into_bytes(), rng.bytes(length));
         if number % EXPIRING == 0 {
-            // In one command: SET knows no absolute times before Redis 6.2, and SETEX would make the data depend on the hour.
+            // In one command: SET knows no absolute times before Redis 6.2, and SETEX would make the data depend on the
+            // hour.
             let time = FAR_FUTURE + number;
             writer.add(&[b"SET".as_slice(), &key, &value]);
             writer.add(&[b"PEXPIREAT".as_slice(), &key, time.to_string().as_bytes()]);

@@ -9,8 +9,8 @@
 //! assert_eq!(server.info("replication")["role"], "master");
 //! ```
 //!
-//! Everything here blocks; calls are short, so that a test on a tokio runtime may call them directly, and puts
-//! the long ones ([`fn@compare`], [`fn@fill`]) on `spawn_blocking`. Nothing returns an error to be handled: what goes wrong
+//! Everything here blocks; calls are short, so that a test on a tokio runtime may call them directly, and puts the long
+//! ones ([`fn@compare`], [`fn@fill`]) on `spawn_blocking`. Nothing returns an error to be handled: what goes wrong
 //! fails the test by a panic that says what, where, and with the end of the server's log.
 
 #![forbid(unsafe_code)]

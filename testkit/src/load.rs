@@ -55,9 +55,10 @@ pub struct LoadReport {
 
 /// A write load that runs in a thread of its own until it is stopped.
 ///
-/// It uses every type, and only commands that the server has: strings, counters, bitmaps, HyperLogLogs, lists, sets, sorted sets, hashes with fields that
-/// expire, geo sets, streams with groups, scripts, functions, transactions, several databases, binary and empty values, moves and
-/// swaps. Its keys are apart from those of [`fill`](crate::fill()). A key with a short time to live is only ever written as a whole together with its TTL, so
+/// It uses every type, and only commands that the server has: strings, counters, bitmaps, HyperLogLogs, lists, sets,
+/// sorted sets, hashes with fields that expire, geo sets, streams with groups, scripts, functions, transactions,
+/// several databases, binary and empty values, moves and swaps. Its keys are apart from those of
+/// [`fill`](crate::fill()). A key with a short time to live is only ever written as a whole together with its TTL, so
 /// that the outcome does not depend on which of two clocks ends it first; all others live for hours.
 #[derive(Debug)]
 pub struct Load {
@@ -92,7 +93,8 @@ impl Load {
         Self { stop, sent, thread }
     }
 
-    /// Writes about `commands` commands (a few more, since a transaction is not cut), and comes back when they are done.
+    /// Writes about `commands` commands (a few more, since a transaction is not cut), and comes back when they are
+    /// done.
     ///
     /// # Panics
     /// As [`Load::stop`].
@@ -129,7 +131,8 @@ impl Load {
     /// Ends the load; everything that it sent has been answered.
     ///
     /// # Panics
-    /// When the connection broke, or the server refused more than one command of a hundred: the load would not be what it claims to be.
+    /// When the connection broke, or the server refused more than one command of a hundred: the load would not be what
+    /// it claims to be.
     #[track_caller]
     pub fn stop(self) -> LoadReport {
         self.stop.store(true, Ordering::Relaxed);

@@ -53,8 +53,8 @@ pub fn free_port() -> u16 {
 /// Starts `program` so that the kernel kills it when this process dies, however it dies.
 ///
 /// The kernel's notion of the parent is the *thread* that started the child, so one thread that lives as long as the
-/// process starts all of them. `setpriv` (util-linux) asks for the signal, since std cannot; where there is none, a child can
-/// survive a test that is killed.
+/// process starts all of them. `setpriv` (util-linux) asks for the signal, since std cannot; where there is none, a
+/// child can survive a test that is killed.
 pub(crate) fn spawn(mut program: Command) -> io::Result<Child> {
     type Request = (Command, mpsc::Sender<io::Result<Child>>);
     static SPAWNER: LazyLock<Mutex<mpsc::Sender<Request>>> = LazyLock::new(|| {

@@ -45,16 +45,16 @@ pub struct Cost {
     pub wall: Duration,
     /// Seconds of CPU, user and system, of all its threads, to 10 ms.
     pub cpu_seconds: f64,
-    /// The largest resident set in bytes, as the kernel keeps it (`VmHWM`), read every 5 ms: only growth within the last
-    /// 5 ms of its life is not in it.
+    /// The largest resident set in bytes, as the kernel keeps it (`VmHWM`), read every 5 ms: only growth within the
+    /// last 5 ms of its life is not in it.
     pub peak_memory: u64,
 }
 
 impl ChildProgram {
     /// Starts the example called `name` of this workspace with `args`.
     ///
-    /// `cargo test -p PACKAGE` builds the package's examples first, but not when it is given the name of a test or a target: it is
-    /// the executable of the last build then.
+    /// `cargo test -p PACKAGE` builds the package's examples first, but not when it is given the name of a test or a
+    /// target: it is the executable of the last build then.
     ///
     /// # Panics
     /// When it was not built in this profile; the message has the command to do so.
@@ -97,7 +97,8 @@ impl ChildProgram {
         signal.send(self.pid());
     }
 
-    /// Waits for a line of its standard output that `wanted` accepts, and gives it. Lines from before the call count as well.
+    /// Waits for a line of its standard output that `wanted` accepts, and gives it. Lines from before the call count as
+    /// well.
     ///
     /// # Panics
     /// When there is none within `deadline`, or when the output has ended without one.

@@ -20,10 +20,11 @@ const START: Duration = Duration::from_secs(30);
 /// How often another port is tried when somebody else was quicker.
 const PORT_TRIES: usize = 20;
 
-/// A running server of one of the versions that `tools/fetch-servers` gets, on a loopback port and in a folder of its own.
+/// A running server of one of the versions that `tools/fetch-servers` gets, on a loopback port and in a folder of its
+/// own.
 ///
-/// It keeps nothing on disk unless asked to, and allows `DEBUG`. It is killed when this value is dropped, and when the test process dies.
-/// While a test panics, the end of its log is printed.
+/// It keeps nothing on disk unless asked to, and allows `DEBUG`. It is killed when this value is dropped, and when the
+/// test process dies. While a test panics, the end of its log is printed.
 #[derive(Debug)]
 pub struct Server {
     settings: Builder,
@@ -205,8 +206,8 @@ impl Server {
         process::stat(pid).unwrap_or_else(|| panic!("no /proc/{pid}/stat of {}", self.settings.name))
     }
 
-    /// A connection of the `redis` crate: RESP2, authenticated, without a limit of time. (With one, a test that is suspended and
-    /// goes on has its reads fail with EINTR.)
+    /// A connection of the `redis` crate: RESP2, authenticated, without a limit of time. (With one, a test that is
+    /// suspended and goes on has its reads fail with EINTR.)
     ///
     /// # Panics
     /// When it cannot be had.
@@ -228,8 +229,8 @@ impl Server {
         Client::open(("127.0.0.1", self.port).into_connection_info()?.set_redis_settings(settings))
     }
 
-    /// Runs one command and gives its reply. Each call has a connection of its own, so `SELECT` and `MULTI` have no effect on the
-    /// next one: that is what [`Server::connection`] is for.
+    /// Runs one command and gives its reply. Each call has a connection of its own, so `SELECT` and `MULTI` have no
+    /// effect on the next one: that is what [`Server::connection`] is for.
     ///
     /// # Panics
     /// When the reply is an error.

@@ -42,8 +42,8 @@ impl Version {
         self.valkey && (self.number.0, self.number.1) >= (major, minor)
     }
 
-    /// Whether the two have the same [`digest`](crate::digest()) of the same data. All tested versions have, but that of sorted sets
-    /// changed in Redis 7.2 with the way in which scores are written.
+    /// Whether the two have the same [`digest`](crate::digest()) of the same data. All tested versions have, but that
+    /// of sorted sets changed in Redis 7.2 with the way in which scores are written.
     #[must_use]
     pub fn digests_like(self, other: Self) -> bool {
         self.has_redis(7, 2) == other.has_redis(7, 2)

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Between two looks. Short, since every test waits for something; long enough not to burn the CPU of what it waits for.
+/// Between two looks. Short, since every test waits for something; long enough not to burn the CPU of what it waits
+/// for.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Waits until `condition` holds, and looks again every 5 ms.

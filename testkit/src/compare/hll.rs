@@ -5,8 +5,8 @@ const REGISTERS: usize = 16_384;
 /// Magic, encoding, and a cached cardinality that says nothing.
 const HEADER: usize = 16;
 
-/// Whether both strings are HyperLogLogs with the same registers. Servers differ in when they go from the sparse to the dense form: 2.8 makes
-/// the result of every `PFMERGE` dense, 7.0 only where it has to be.
+/// Whether both strings are HyperLogLogs with the same registers. Servers differ in when they go from the sparse to the
+/// dense form: 2.8 makes the result of every `PFMERGE` dense, 7.0 only where it has to be.
 pub(super) fn count_the_same(left: &[u8], right: &[u8]) -> bool {
     matches!((registers(left), registers(right)), (Some(left), Some(right)) if left == right)
 }

@@ -8,8 +8,8 @@ use crate::version::Version;
 const DBS: [u32; 3] = [0, 3, 7];
 /// Collections go to the server in pieces of at most this.
 const PIECE: usize = 500;
-/// Numbers of elements: the usual small ones, and both sides of the limits 128 and 512 where a packed collection ends (by default,
-/// in one version or another). Their mean makes that of all keys about 43.
+/// Numbers of elements: the usual small ones, and both sides of the limits 128 and 512 where a packed collection ends
+/// (by default, in one version or another). Their mean makes that of all keys about 43.
 const SIZES: [u64; 24] = [1, 1, 2, 3, 3, 4, 5, 5, 6, 8, 8, 10, 12, 15, 20, 25, 32, 50, 100, 127, 128, 129, 150, 300];
 /// Now and then, one of these instead.
 const LARGE: [u64; 6] = [512, 513, 1000, 2000, 5000, 400];

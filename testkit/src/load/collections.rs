@@ -2,8 +2,8 @@
 
 use super::generator::{Generator, Op, args, atomic, op};
 
-/// The families of keys are: `list`; `set` any members, `ints` integers; `zset`; `hash` any fields, `counts` numbers, `fleeting` fields that
-/// expire soon, `lasting` fields that expire in hours; `geo`; `brief-list` that expire soon.
+/// The families of keys are: `list`; `set` any members, `ints` integers; `zset`; `hash` any fields, `counts` numbers,
+/// `fleeting` fields that expire soon, `lasting` fields that expire in hours; `geo`; `brief-list` that expire soon.
 pub(super) const OPS: &[Op] = &[
     op("rpush", (2, 8), |g| {
         let (key, values) = (g.key("list"), g.members());

@@ -2,8 +2,8 @@
 
 use super::generator::{Generator, Op, args, atomic, op};
 
-/// The families of keys are: `stream`, which exist with their groups `g1` and `g2` before the load begins and are never deleted; `work` and `holes`,
-/// which are made anew each time.
+/// The families of keys are: `stream`, which exist with their groups `g1` and `g2` before the load begins and are never
+/// deleted; `work` and `holes`, which are made anew each time.
 pub(super) const OPS: &[Op] = &[
     op("xadd", (5, 0), xadd),
     op("xadd", (5, 0), xadd),

@@ -2,7 +2,8 @@
 
 use super::generator::{Generator, Op, args, atomic, op};
 
-/// The families of keys are: `str` any string, `int` integers, `float` numbers, `bits` bitmaps, `hll` HyperLogLogs, `brief` strings that expire soon.
+/// The families of keys are: `str` any string, `int` integers, `float` numbers, `bits` bitmaps, `hll` HyperLogLogs,
+/// `brief` strings that expire soon.
 pub(super) const OPS: &[Op] = &[
     op("set", (2, 8), |g| {
         let (key, value) = (g.key("str"), g.value());
@@ -112,8 +113,8 @@ pub(super) const OPS: &[Op] = &[
     }),
 ];
 
-/// A key of any type, for operations on the keyspace. Not one of `float`: before Redis 6 INCRBYFLOAT reaches replicas as a SET
-/// that loses the key's TTL, so that even a native replica would differ.
+/// A key of any type, for operations on the keyspace. Not one of `float`: before Redis 6 INCRBYFLOAT reaches replicas
+/// as a SET that loses the key's TTL, so that even a native replica would differ.
 pub(super) fn any_key(g: &mut Generator) -> Vec<u8> {
     let family = *g.rng.pick(&["str", "int", "bits", "hll", "list", "set", "ints", "zset", "hash", "geo"]);
     g.key(family)

@@ -128,7 +128,8 @@ fn a_key_at_the_end_of_its_life_may_be_gone() {
     assert_eq!(compare(&left, &right).len(), 1);
 }
 
-/// All that live in different encodings and versions is the same by the keys; the digests of sorted sets changed in 7.2.
+/// All that live in different encodings and versions is the same by the keys; the digests of sorted sets changed in
+/// 7.2.
 #[test]
 fn versions_that_load_each_others_snapshots_are_the_same() {
     let chain = ["redis-2.8", "redis-5.0", "redis-7.0", "redis-7.2-stack", "redis-8.2"].map(Server::start);
