@@ -22,7 +22,8 @@ pub(crate) struct WriteArgs {
     /// RDB version of what is written: 1 to 15, or 80 for Valkey 9. Default: that of what is read
     #[arg(long, value_name = "N", value_parser = version)]
     pub(crate) rdb_version: Option<Version>,
-    /// Leave out what that version cannot express (expiries of fields, functions, …) instead of stopping; what was left out is counted
+    /// Leave out what that version cannot express (expiries of fields, functions, …) instead of stopping; what was left
+    /// out is counted
     #[arg(long)]
     pub(crate) lossy: bool,
 }
@@ -45,11 +46,12 @@ pub(crate) type Choose<'c> = dyn FnMut(u64, &KeyHeader<'_>) -> Result<Option<usi
 
 /// Copies the records of inputs to one or several files.
 ///
-/// What is no key (aux fields, functions, data of modules) goes to every file, of aux fields only those of the first input. Hints about sizes and slots are
-/// left out, since they would be wrong, and so is where in a replication stream the file belongs: a part of a file belongs nowhere.
+/// What is no key (aux fields, functions, data of modules) goes to every file, of aux fields only those of the first
+/// input. Hints about sizes and slots are left out, since they would be wrong, and so is where in a replication stream
+/// the file belongs: a part of a file belongs nowhere.
 ///
-/// Values are copied as they are, in pieces, when input and output have the same version, or when their encoding is one of the plainest. Others
-/// are held in memory and converted.
+/// Values are copied as they are, in pieces, when input and output have the same version, or when their encoding is one
+/// of the plainest. Others are held in memory and converted.
 pub(crate) struct Copier {
     files: Vec<RdbFile>,
     options: EncodeOptions,
@@ -299,7 +301,8 @@ impl Copier {
         value_type.map_or(Ok(()), |value_type| self.put(value_type, &raw))
     }
 
-    /// Encodes the current value with `encode`: without a loss; if that cannot be and it is permitted, with one, that is counted. `None`: not at all.
+    /// Encodes the current value with `encode`: without a loss; if that cannot be and it is permitted, with one, that
+    /// is counted. `None`: not at all.
     fn encoded<T>(
         &mut self,
         mut encode: impl FnMut(&EncodeOptions) -> Result<Encoded<T>, String>,

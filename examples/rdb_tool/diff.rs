@@ -14,12 +14,14 @@ use crate::keys::{AsItIs, KeyId, KeyIds};
 
 /// Compares what two files hold, whatever their versions, encodings and order.
 ///
-/// Each difference is a line: "missing" (only in A), "extra" (only in B), "value", "expiry" or "function", and the key; the last line counts them.
-/// Values are compared by a digest of 128 bits. Not compared: access times and counters; of streams what versions disagree about (counters,
-/// times of consumers, consumers that own nothing, idempotent producers); aux fields, and data of modules outside of keys.
+/// Each difference is a line: "missing" (only in A), "extra" (only in B), "value", "expiry" or "function", and the key;
+/// the last line counts them. Values are compared by a digest of 128 bits. Not compared: access times and counters; of
+/// streams what versions disagree about (counters, times of consumers, consumers that own nothing, idempotent
+/// producers); aux fields, and data of modules outside of keys.
 ///
-/// Memory: 40 bytes per key of one file, 50 to 95 with the table that they are in, and half as much again while that grows. That file is read a
-/// second time if there are missing keys to be named, so at least one of the two has to be a regular file for that.
+/// Memory: 40 bytes per key of one file, 50 to 95 with the table that they are in, and half as much again while that
+/// grows. That file is read a second time if there are missing keys to be named, so at least one of the two has to be a
+/// regular file for that.
 ///
 /// Exit status: 0 no difference, 5 differences.
 #[derive(Debug, clap::Args)]

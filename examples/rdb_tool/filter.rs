@@ -11,8 +11,9 @@ use crate::select::Selection;
 
 /// Writes a file with the keys that are wanted; without rules, all of them.
 ///
-/// Functions, cached scripts and data of modules are kept. Values stay as they are where the version does not change; others are put into the plainest encoding
-/// that the version knows, and each of those is held in memory for that.
+/// Functions, cached scripts and data of modules are kept. Values stay as they are where the version does not change;
+/// others are put into the plainest encoding that the version knows, and each of those is held in memory for that. A
+/// key that the file has twice, which servers refuse, is written twice; merge and diff find such keys.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

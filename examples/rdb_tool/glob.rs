@@ -1,6 +1,7 @@
 //! Patterns as the KEYS command takes them.
 
-/// Whether `text` matches `pattern`: `*` any bytes, `?` one byte, `[ae]`, `[^e]` and `[a-z]` one byte of (or not of) a class, `\` takes the next byte as it is.
+/// Whether `text` matches `pattern`: `*` any bytes, `?` one byte, `[ae]`, `[^e]` and `[a-z]` one byte of (or not of) a
+/// class, `\` takes the next byte as it is.
 ///
 /// Takes at most `pattern.len() * text.len()` steps, whatever the pattern.
 pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
@@ -43,7 +44,8 @@ fn one(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
     }
 }
 
-/// Whether the class that starts at `p` has `byte`, and where the pattern goes on. A class without an end reaches to the pattern's.
+/// Whether the class that starts at `p` has `byte`, and where the pattern goes on. A class without an end reaches to
+/// the pattern's.
 fn class(pattern: &[u8], mut p: usize, byte: u8) -> (bool, usize) {
     let inverted = pattern.get(p) == Some(&b'^');
     p += usize::from(inverted);

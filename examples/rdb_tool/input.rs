@@ -49,7 +49,8 @@ impl Input {
         self.reader.set_value_mode(mode);
     }
 
-    /// After the last event: says so if something follows the RDB, such as the commands of an append-only file, since nobody looks at it.
+    /// After the last event: says so if something follows the RDB, such as the commands of an append-only file, since
+    /// nobody looks at it.
     pub(crate) fn finish(self) {
         let (mut source, unread) = self.reader.into_parts();
         let more = !unread.is_empty() || source.read(&mut [0]).is_ok_and(|count| count > 0);

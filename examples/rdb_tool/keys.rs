@@ -2,7 +2,8 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
-/// Stands for a key of a database: 128 bits. Two of a thousand million keys have the same one with a probability of about 10^-21.
+/// Stands for a key of a database: 128 bits. Two of a thousand million keys have the same one with a probability of
+/// about 10^-21.
 pub(crate) type KeyId = [u64; 2];
 
 /// Makes [`KeyId`]s, different ones in each process, so that nobody can make a file with two keys of one id.

@@ -29,10 +29,11 @@ use rdts_examples::exit;
 
 /// Looks into RDB files of Redis and Valkey, and makes new ones of them.
 ///
-/// Memory does not grow with the size of a file or of a value; where it grows with the number of keys, the command's help says by how much.
-/// Checksums are verified, and values walked through before they are passed on.
+/// Memory does not grow with the size of a file; where it grows with the longest value or the number of keys, the help of
+/// the command says by how much. Checksums are verified, and values walked through before they are passed on.
 ///
-/// Exit status: 0 success, 2 usage, 4 a damaged file (its kind and offset are printed) or work that failed, 5 diff found differences.
+/// Exit status: 0 success, 2 usage, 4 a damaged file (its kind and offset are printed) or work that failed, 5 diff
+/// found differences.
 #[derive(Debug, Parser)]
 #[command(name = "rdb_tool", version)]
 struct Cli {
@@ -42,19 +43,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What a file holds: types, databases, prefixes, biggest keys, expiry
+    // Each is described by its arguments' documentation.
     Stats(stats::Args),
-    /// A file with some of the keys of another, perhaps of another version
     Filter(filter::Args),
-    /// A file for each part of a cluster
     Split(split::Args),
-    /// One file of several
     Merge(merge::Args),
-    /// What two files do not have in common
     Diff(diff::Args),
-    /// A file as JSON, one key a line
     ToJson(to_json::Args),
-    /// The commands that fill a server, for redis-cli --pipe
     ToResp(to_resp::Args),
 }
 

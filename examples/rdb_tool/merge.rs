@@ -13,10 +13,11 @@ use crate::keys::{AsItIs, KeyId, KeyIds};
 
 /// Writes one file with the keys of several.
 ///
-/// A key of the same database and name in two files, or twice in one, is a conflict. Equal function libraries are written once; libraries of one name with different code
-/// are refused. Aux fields are those of the first file.
+/// A key of the same database and name in two files, or twice in one, is a conflict. Equal function libraries are
+/// written once; libraries of one name with different code are refused. Aux fields are those of the first file.
 ///
-/// Memory: 16 bytes per key stand for its name, 20 to 40 with the table that they are in, and half as much again while that grows.
+/// Memory: 16 bytes per key stand for its name, 20 to 40 with the table that they are in, and half as much again while
+/// that grows.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

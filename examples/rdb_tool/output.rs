@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::input::is_standard;
 
-/// A file that appears under its name once it is whole, or standard output. Dropped before [`commit`](Self::commit), it leaves nothing.
+/// A file that appears under its name once it is whole, or standard output. Dropped before [`commit`](Self::commit), it
+/// leaves nothing.
 ///
 /// It has no buffer.
 pub(crate) struct Output {

@@ -4,7 +4,8 @@ use rdts_rdb::{KeyHeader, ValueKind};
 
 use crate::glob;
 
-/// A choice of keys. Rules of one kind are alternatives, a key must satisfy every kind that is given, and none of the --not rules.
+/// A choice of keys. Rules of one kind are alternatives, a key must satisfy every kind that is given, and none of the
+/// --not rules.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Selection {
     /// Keys of this database; several may be named

@@ -3,7 +3,8 @@
 /// How many there are.
 pub(crate) const SLOTS: u16 = 16_384;
 
-/// The slot of a key: CRC16 (XMODEM) of the key, or of what is between its first `{` and the next `}` if that is not empty.
+/// The slot of a key: CRC16 (XMODEM) of the key, or of what is between its first `{` and the next `}` if that is not
+/// empty.
 pub(crate) fn slot(key: &[u8]) -> u16 {
     let tag = key.iter().position(|b| *b == b'{').and_then(|open| {
         let rest = &key[open + 1..];

@@ -12,7 +12,8 @@ use crate::slot::{SLOTS, slot};
 
 /// Splits a file by the slots of a cluster, into one file per range: DIR/FIRST-LAST.rdb.
 ///
-/// Functions, cached scripts and data of modules go to every part. Keys of slots in no range are left out and counted on standard error.
+/// Functions, cached scripts and data of modules go to every part. Keys of slots in no range are left out and counted
+/// on standard error.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

@@ -19,13 +19,15 @@ use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Text;
 
-/// Counts keys, bytes and elements of a file: per type, database and prefix of the keys, with the biggest keys and when they expire.
+/// Counts keys, bytes and elements per type, database, encoding and prefix, and lists the biggest keys.
 ///
-/// Bytes are what a key takes in the file, with its name, expiry and value, often compressed: a measure of the work to move it, not of the
-/// server's memory. A string counts as one element. Expiry is told from the time at which the file was written, if it says so.
+/// Bytes are what a key takes in the file, with its name, expiry and value, often compressed: a measure of the work to
+/// move it, not of the server's memory. A string counts as one element. Expiry is told from the time at which the file
+/// was written, if it says so.
 ///
-/// Memory: the biggest keys that are shown, and the prefixes. Of those, --max-prefixes are kept; when there are more, the half with the
-/// fewest bytes goes into the row "other", and the report says how many bytes a row that is shown may lack for that.
+/// Memory: the biggest keys that are shown, and the prefixes. Of those, --max-prefixes are kept; when there are more,
+/// the half with the fewest bytes goes into the row "other", and the report says how many bytes a row that is shown may
+/// lack for that.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -37,7 +39,8 @@ pub(crate) struct Args {
     /// Also draws the report into this file
     #[arg(long, value_name = "OUT")]
     svg: Option<PathBuf>,
-    /// Also writes one line per key into this file: database, type, key, bytes, encoding, elements, longest element, expiry
+    /// Also writes one line per key into this file: database, type, key, bytes, encoding, elements, longest element,
+    /// expiry
     #[arg(long, value_name = "OUT")]
     csv: Option<PathBuf>,
     /// How many prefixes and biggest keys are shown

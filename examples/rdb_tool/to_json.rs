@@ -9,7 +9,9 @@ use rdts_rdb::ParserOptions;
 use crate::failure::Failure;
 use crate::input::Input;
 
-/// Prints the keys of a file as JSON, one object a line, in the order of the file; `rdb_to_json --help` describes the objects.
+/// Prints the keys of a file as JSON, one object a line, in the order of the file.
+///
+/// `rdb_to_json --help` describes the objects. Memory does not depend on the size of the file or of its values.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The file; "-" reads standard input

@@ -14,17 +14,19 @@ use crate::input;
 
 /// Writes the commands that put a file's content into a server, for redis-cli --pipe.
 ///
-/// Strings become SET, values that the target's RESTORE reads become RESTORE, others the commands that build them. Keys that the
-/// target has are replaced. What no command can put there (data of modules outside of keys, functions before Redis 7.0) is left out and
-/// counted on standard error.
+/// Strings become SET, values that the target's RESTORE reads become RESTORE, others the commands that build them. Keys
+/// that the target has are replaced. What no command can put there (data of modules outside of keys, functions before
+/// Redis 7.0) is left out and counted on standard error.
 ///
-/// Memory: one batch of commands and the longest value that has to go whole (8 MiB; of a stream or module up to 512 MiB).
+/// Memory: one batch of commands and the longest value that has to go whole (8 MiB; of a stream or module up to 512
+/// MiB).
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The file; "-" reads standard input
     file: PathBuf,
-    /// The server that will take the commands: 6.2, 7.0.15, valkey-9.1. Default: the oldest server that reads such a file
+    /// The server that will take the commands: 6.2, 7.0.15, valkey-9.1. Default: the oldest server that reads such a
+    /// file
     #[arg(long, value_name = "VERSION")]
     target: Option<Server>,
     /// Take only this database

@@ -90,7 +90,8 @@ impl Prefixes {
         self.may_lack.add(&lost);
     }
 
-    /// The `count` prefixes with the most bytes, and what all the others have together: how many they are, and their tally.
+    /// The `count` prefixes with the most bytes, and what all the others have together: how many they are, and their
+    /// tally.
     pub(super) fn biggest(&self, count: usize) -> (Vec<(Vec<u8>, Tally)>, u64, Tally) {
         let mut all: Vec<_> = self.kept.iter().collect();
         all.sort_unstable_by(|(a, left), (b, right)| right.bytes.cmp(&left.bytes).then_with(|| a.cmp(b)));

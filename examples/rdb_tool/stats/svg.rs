@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::report::{BigKey, Bytes, Count, Report, Tally, Time, percent};
-use super::text::{shown, shown_prefix};
+use super::text::{cut, shown, shown_prefix};
 
 const WIDTH: f64 = 1120.0;
 const MARGIN: f64 = 32.0;
@@ -122,6 +122,14 @@ impl Page {
 
     fn cards(&mut self, report: &Report) {
         let total = &report.total;
+        let databases = match report.databases.len() {
+            1 => "in one database".to_owned(),
+            count => format!("in {count} databases"),
+        };
+        let fields = match report.expiring_fields {
+            0 => String::new(),
+            count => format!("; {} fields expire, too", Count(count)),
+        };
         let functions = match report.functions {
             0 => String::new(),
             1 => ", 1 function library".to_owned(),
@@ -129,17 +137,13 @@ impl Page {
         };
         let average = total.bytes.checked_div(total.keys).unwrap_or(0);
         let cards = [
-            ("Keys", Count(total.keys).to_string(), format!("in {} databases{functions}", report.databases.len())),
+            ("Keys", Count(total.keys).to_string(), databases + &functions),
             ("Bytes", Bytes(total.bytes).to_string(), format!("of {} in the file", Bytes(report.file_bytes))),
             ("Elements", Count(total.elements).to_string(), format!("{} bytes per key on average", Count(average))),
             (
                 "Expiring keys",
                 Count(total.expiring).to_string(),
-                format!(
-                    "{:.1} %; {} fields expire, too",
-                    percent(total.expiring, total.keys),
-                    Count(report.expiring_fields)
-                ),
+                format!("{:.1} %{fields}", percent(total.expiring, total.keys)),
             ),
         ];
         let width = (FULL - GAP * (cards.len() - 1) as f64) / cards.len() as f64;
@@ -165,7 +169,7 @@ impl Page {
         if report.other.given_up > 0 {
             let lack = Bytes(report.other.may_lack.bytes);
             let note = format!("there were too many to keep: each may lack up to {lack}, counted as (other)");
-            self.text(MARGIN + PAD, self.y + 16.0, "dim", &note);
+            self.text(MARGIN + PAD, self.y + 20.0, "dim", &note);
             self.y += 20.0;
         }
         self.y += GAP;
@@ -281,13 +285,6 @@ fn short(count: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1}M", count as f64 / 1e6),
         _ => format!("{:.1}G", count as f64 / 1e9),
     }
-}
-
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn escaped(text: &str) -> String {

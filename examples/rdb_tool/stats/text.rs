@@ -6,8 +6,9 @@ use super::report::{BigKey, Bytes, Count, Report, Tally, Time, percent};
 
 /// Characters of the longest bar.
 const BAR: usize = 24;
-/// Characters of a name that are shown.
+/// Characters of a row's name, and of a key at the end of a line.
 const NAME: usize = 48;
+const KEY: usize = 100;
 
 pub(super) fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let total = &report.total;
@@ -37,7 +38,8 @@ pub(super) fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     table(out, "Type", &own(&report.types), total)?;
     table(out, "Database", &own(&report.databases), total)?;
     table(out, "Encoding", &own(&report.encodings), total)?;
-    let mut prefixes: Vec<_> = report.prefixes.iter().map(|(prefix, tally)| (shown_prefix(prefix), *tally)).collect();
+    let mut prefixes: Vec<_> =
+        report.prefixes.iter().map(|(prefix, tally)| (cut(&shown_prefix(prefix), NAME), *tally)).collect();
     if report.other.tally.keys > 0 {
         prefixes.push(("(other)".to_owned(), report.other.tally));
     }
@@ -65,8 +67,7 @@ fn table(out: &mut impl Write, what: &str, rows: &[(String, Tally)], total: &Tal
         "keys", "%", "bytes", "%", "elements", "expiring", "bytes/key"
     )?;
     for (name, tally) in rows {
-        writeln!(
-            out,
+        let line = format!(
             "{name:width$} {:>13} {:>6.1} {:>11} {:>6.1} {:>15} {:>13} {:>11}  {}",
             Count(tally.keys),
             percent(tally.keys, total.keys),
@@ -76,7 +77,8 @@ fn table(out: &mut impl Write, what: &str, rows: &[(String, Tally)], total: &Tal
             Count(tally.expiring),
             Bytes(tally.bytes.checked_div(tally.keys).unwrap_or(0)),
             bar(tally.bytes, total.bytes),
-        )?;
+        );
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
@@ -115,7 +117,7 @@ fn biggest(out: &mut impl Write, what: &str, keys: &[BigKey]) -> io::Result<()> 
             big.kind,
             big.encoding,
             big.db,
-            shown(&big.key),
+            cut(&shown(&big.key), KEY),
         )?;
     }
     Ok(())
@@ -137,12 +139,22 @@ fn bar(part: u64, whole: u64) -> String {
     bar
 }
 
-/// A name as redis-cli prints it, cut where it is long.
+/// A name as redis-cli prints it.
 pub(super) fn shown(name: &[u8]) -> String {
-    let text = name.escape_ascii().to_string();
-    if text.len() <= NAME { text } else { format!("{}…", &text[..NAME - 1]) }
+    name.escape_ascii().to_string()
 }
 
 pub(super) fn shown_prefix(prefix: &[u8]) -> String {
     if prefix.is_empty() { "(none)".to_owned() } else { shown(prefix) }
+}
+
+/// A text of at most so many characters: of a longer one the middle is left out, since names differ at their ends.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let end = most / 2;
+    let start = most.saturating_sub(end + 1);
+    text.chars().take(start).chain(['…']).chain(text.chars().skip(count - end)).collect()
 }

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use rdts_rdb::{Reader, ValueType};
-use rdts_testkit::{Server, assert_same};
+use rdts_testkit::{ChildProgram, Server, assert_same};
 
 use super::{Folder, LIBRARY, ends, filled, keys, run_with, saved};
+use crate::support::LONG;
 
 #[test]
 fn without_rules_everything_is_kept() {
@@ -159,6 +160,31 @@ fn a_hostile_pattern_ends() {
     let file = folder.file("a.rdb", &super::strings(9, &[(&"a".repeat(3000), "v")]));
     let pattern = format!("{}b", "a*".repeat(40));
     ends(&["filter", &file, "-o", &folder.path("out.rdb"), "--key", &pattern], 0);
+}
+
+/// However long a value is, it passes through.
+#[test]
+fn a_big_value_in_little_memory() {
+    const LENGTH: u32 = 96 << 20;
+    let mut bytes = b"REDIS0003\xFE\x00\x00\x03big\x80".to_vec();
+    bytes.extend(LENGTH.to_be_bytes());
+    bytes.resize(bytes.len() + LENGTH as usize, b'x');
+    bytes.push(0xFF);
+    let folder = Folder::new();
+    let (file, out) = (folder.file("big.rdb", &bytes), folder.path("out.rdb"));
+    for args in [
+        &["stats", &file][..],
+        &["filter", &file, "-o", &out],
+        &["filter", &file, "-o", &out, "--rdb-version", "11"],
+        &["split", &file, "-o", &folder.path("parts"), "--parts", "16"],
+        &["merge", &file, "-o", &out],
+        &["diff", &file, &out],
+    ] {
+        let finished = ChildProgram::example("rdb_tool", args).wait(LONG);
+        assert_eq!(finished.code, Some(0), "{args:?}: {}", finished.stderr);
+        assert!(finished.cost.peak_memory < 24 << 20, "{args:?}: {} bytes", finished.cost.peak_memory);
+    }
+    assert!(std::fs::read(&out).unwrap() == bytes);
 }
 
 #[test]
