@@ -60,8 +60,10 @@ pub enum ReplyRef<'a> {
     Attributed(AttributedRef<'a>),
 }
 
+// `inline`, as the compiler does not do that across crates by itself where there is a call, here for attributes.
 impl<'a> ReplyRef<'a> {
     /// The bytes of a simple, bulk or verbatim string.
+    #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> Option<&'a [u8]> {
         match *self {
@@ -72,12 +74,14 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The text of a simple, bulk or verbatim string that is UTF-8.
+    #[inline]
     #[must_use]
     pub fn as_str(&self) -> Option<&'a str> {
         self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
     /// The value of an integer reply.
+    #[inline]
     #[must_use]
     pub fn as_integer(&self) -> Option<i64> {
         match *self {
@@ -88,6 +92,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The value of a boolean; also of the integers 1 and 0, which RESP2 has in its place.
+    #[inline]
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match *self {
@@ -99,6 +104,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The value of a double; also of a bulk string that says one, which RESP2 has in its place.
+    #[inline]
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         match *self {
@@ -110,6 +116,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The digits of a big number, with its sign if it has one.
+    #[inline]
     #[must_use]
     pub fn as_big_number(&self) -> Option<&'a [u8]> {
         match *self {
@@ -120,6 +127,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The elements of an array or a set.
+    #[inline]
     #[must_use]
     pub fn as_array(&self) -> Option<ArrayRef<'a>> {
         match *self {
@@ -143,6 +151,7 @@ impl<'a> ReplyRef<'a> {
     /// }
     /// # Ok::<(), rdts_resp::DecodeError>(())
     /// ```
+    #[inline]
     #[must_use]
     pub fn as_map(&self) -> Option<MapRef<'a>> {
         match *self {
@@ -154,6 +163,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The elements of a push, its kind first.
+    #[inline]
     #[must_use]
     pub fn as_push(&self) -> Option<ArrayRef<'a>> {
         match *self {
@@ -164,6 +174,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The text of an error, code and message.
+    #[inline]
     #[must_use]
     pub fn as_error(&self) -> Option<&'a [u8]> {
         match *self {
@@ -180,6 +191,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// Whether it is an error.
+    #[inline]
     #[must_use]
     pub fn is_error(&self) -> bool {
         match *self {
@@ -190,6 +202,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// Whether it is the status `OK`.
+    #[inline]
     #[must_use]
     pub fn is_ok(&self) -> bool {
         match *self {
@@ -200,6 +213,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// Whether it is null, in any of its forms.
+    #[inline]
     #[must_use]
     pub fn is_null(&self) -> bool {
         match *self {
@@ -210,6 +224,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// Whether it is a push, which answers no command.
+    #[inline]
     #[must_use]
     pub fn is_push(&self) -> bool {
         self.as_push().is_some()
@@ -225,6 +240,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The reply itself, whatever the server says about it.
+    #[inline]
     #[must_use]
     pub fn without_attributes(&self) -> ReplyRef<'a> {
         match *self {

@@ -90,7 +90,8 @@ impl ReplyDecoder {
     ///
     /// Bytes that are no reply of RESP2 or RESP3, streamed strings and aggregates (RESP3's `$?` and `*?`, which neither
     /// Redis nor Valkey sends), and replies beyond the [`Limits`]. The stream cannot be used any further.
-    #[inline]
+    // Always, as this is hot where it is called, and the reply is then taken apart in registers.
+    #[inline(always)]
     pub fn decode<'a>(&mut self, src: &'a [u8]) -> Result<Option<(usize, ReplyRef<'a>)>, DecodeError> {
         // What a pipeline of writes is answered with, before everything else.
         if self.at == 0 {
