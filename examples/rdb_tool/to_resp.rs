@@ -123,7 +123,8 @@ async fn feed(args: &Args, name: &str, mut reader: impl AsyncRead + Send + Unpin
     out.flush().map_err(broken)?;
     let skipped = source.skipped();
     for (count, what) in [
-        (skipped.expired, "keys that had expired"),
+        (skipped.expired, "keys whose expiry is before 1970: no server can hold them"),
+        (skipped.empty, "keys without elements: no server can hold them"),
         (skipped.functions, "function libraries: the target has no functions"),
         (skipped.module_aux, "records of modules' data outside of keys: no command restores them"),
     ] {

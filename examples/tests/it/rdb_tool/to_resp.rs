@@ -91,6 +91,10 @@ fn what_the_target_cannot_hold_is_refused_or_counted() {
     let file = saved(&server);
     let refused = ends(&["to-resp", &file, "--target", "4.0"], 4);
     assert!(refused.stderr.contains("stream"), "{}", refused.stderr);
+    let empty = concat!(env!("CARGO_MANIFEST_DIR"), "/../rdts-rdb/tests/data/corrupt/lp_empty.rdb");
+    let ended = ends(&["to-resp", empty], 0);
+    assert_eq!(ended.stdout, b"");
+    assert!(ended.stderr.contains("1 keys without elements"), "{}", ended.stderr);
     // Functions are left out, and that is told.
     let ended = ends(&["to-resp", &file, "--target", "6.2", "--db", "9"], 0);
     assert!(ended.stderr.contains("1 function libraries"), "{}", ended.stderr);
