@@ -23,7 +23,7 @@ pub(crate) async fn migrate(job: &Job, output: &mut Output) -> std::result::Resu
     let deadlines = Deadlines::default().ready(job.ready_timeout);
     let sink = open_sink(job, deadlines).await.map_err(Stopped::before)?;
     let target = sink.capabilities().target;
-    let translate = translation(job);
+    let translate = translation(job).group_strings(sink.capabilities().multi_key);
     match &job.from {
         Endpoint::Node { address, .. } => {
             let options = ReplicaOptions::default()

@@ -27,12 +27,21 @@ pub struct Watermark {
 pub struct Capabilities {
     /// What the commands of a batch have to be translated for.
     pub target: Target,
+    /// Whether one command may name any keys: not where they are spread over nodes.
+    pub multi_key: bool,
 }
 
 impl Capabilities {
-    /// A sink for commands of `target`.
+    /// A sink for commands of `target` that takes nothing else for granted.
     pub fn new(target: Target) -> Self {
-        Self { target }
+        Self { target, multi_key: false }
+    }
+
+    /// Sets [`multi_key`](Self::multi_key).
+    #[must_use]
+    pub fn multi_key(mut self, multi_key: bool) -> Self {
+        self.multi_key = multi_key;
+        self
     }
 }
 

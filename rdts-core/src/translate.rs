@@ -4,6 +4,7 @@
 //! append to a [`BatchBuilder`](crate::record::BatchBuilder).
 
 mod big_value;
+mod group;
 mod snapshot;
 mod stream;
 mod target;
@@ -35,6 +36,10 @@ pub struct TranslateOptions {
     pub source_db: Option<u32>,
     /// Put that database's keys into this one; needs [`source_db`](Self::source_db). Default: the same number.
     pub target_db: Option<u32>,
+    /// Put strings of the snapshot that do not expire in place many at a time, by `MSET` or `MSETNX`: about half the work for the
+    /// target. Only for a target whose keys all live together, and where nothing between source and sink decides by single
+    /// keys. Without effect with [`OnConflict::Skip`]. Default: no.
+    pub group_strings: bool,
 }
 
 impl TranslateOptions {
@@ -49,6 +54,13 @@ impl TranslateOptions {
     #[must_use]
     pub fn database(mut self, source: u32, target: u32) -> Self {
         (self.source_db, self.target_db) = (Some(source), Some(target));
+        self
+    }
+
+    /// Sets [`group_strings`](Self::group_strings).
+    #[must_use]
+    pub fn group_strings(mut self, group: bool) -> Self {
+        self.group_strings = group;
         self
     }
 

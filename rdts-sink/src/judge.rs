@@ -172,6 +172,7 @@ fn rejected(command: &Command<'_>, error: &[u8]) -> Error {
 }
 
 fn conflict(command: &Command<'_>) -> Error {
-    let text = format!("{}: the target has that key already, so somebody else writes there", named(command));
+    let which = if command.mark().keys > 1 { "one of its keys" } else { "that key" };
+    let text = format!("{}: the target has {which} already, so somebody else writes there", named(command));
     Error::new(ErrorKind::TargetNotEmpty, text)
 }

@@ -72,7 +72,7 @@ fn unsupported(command: &Command<'_>, error: &crate::memory::CommandError) -> Er
 impl Sink for MemorySink {
     fn capabilities(&self) -> Capabilities {
         // The newest that the store reads: nothing needs to be taken apart for it.
-        Capabilities::new(Target::redis(8, 10, 0))
+        Capabilities::new(Target::redis(8, 10, 0)).multi_key(true)
     }
 
     async fn write(&mut self, batch: Batch) -> Result<()> {

@@ -174,7 +174,7 @@ fn gone() -> Error {
 
 impl Sink for NodeSink {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(self.target)
+        Capabilities::new(self.target).multi_key(true)
     }
 
     async fn write(&mut self, batch: Batch) -> Result<()> {

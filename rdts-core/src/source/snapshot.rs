@@ -48,6 +48,12 @@ impl Snapshot {
 
     /// Takes from `data` what it can; `eof` says that nothing follows it. The first value is how many bytes it took.
     pub(super) fn advance(&mut self, data: &[u8], eof: bool, out: &mut BatchBuilder) -> Result<(usize, Step)> {
+        let (used, step) = self.parse(data, eof, out)?;
+        self.translator.flush(self.parser.offset(), out);
+        Ok((used, step))
+    }
+
+    fn parse(&mut self, data: &[u8], eof: bool, out: &mut BatchBuilder) -> Result<(usize, Step)> {
         let start = self.parser.offset();
         let mut used = 0;
         loop {

@@ -7,6 +7,7 @@ use rdts_rdb::{Dialect, Event, Function, KeyHeader, ValueKind, ValueMode, ValueT
 use rdts_resp::encode;
 
 use super::big_value::BigValue;
+use super::group::{Group, LONGEST_VALUE};
 use super::{OnConflict, Target, TranslateOptions, WHOLE_VALUE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Skipped;
@@ -14,13 +15,14 @@ use crate::record::{BatchBuilder, Expect, Kind, Mark};
 
 /// Translates the events of an RDB parser into commands for one target.
 ///
-/// After each [`Event::Key`] the caller hands the [`ValueMode`] that [`event`](Self::event) returned to the parser.
+/// After each [`Event::Key`] the caller hands the [`ValueMode`] that [`event`](Self::event) returned to the parser, and before it
+/// takes a batch it calls [`flush`](Self::flush).
 ///
 /// Which command a value becomes:
 ///
 /// | value | command |
 /// |---|---|
-/// | string | `SET` (with `PXAT` from 6.2 on): cheaper than `RESTORE` for both sides |
+/// | string | `SET` (with `PXAT` from 6.2 on): cheaper than `RESTORE` for both sides; `MSET` of many, if [that is wanted](TranslateOptions::group_strings) |
 /// | anything that the target's `RESTORE` reads, up to 8 MiB | `RESTORE` of the bytes as they are in the RDB |
 /// | string, list, set, zset or hash that is bigger, or encoded in a way that the target does not know | built under a temporary key by `APPEND`, `RPUSH`, `SADD`, `ZADD`, `HSET`, then renamed into place |
 ///
@@ -33,6 +35,7 @@ pub struct SnapshotTranslator {
     source_db: u32,
     key: CurrentKey,
     big: Option<BigValue>,
+    group: Group,
     skipped: Skipped,
 }
 
@@ -69,6 +72,7 @@ impl SnapshotTranslator {
             source_db: 0,
             key: CurrentKey::default(),
             big: None,
+            group: Group::default(),
             skipped: Skipped::default(),
         }
     }
@@ -171,9 +175,24 @@ impl SnapshotTranslator {
         Error::new(ErrorKind::Unsupported, what).at(self.key.shown())
     }
 
+    /// Sends what waits to be sent together with more of its kind: to be called before a batch is taken, whose position would
+    /// otherwise say too much.
+    pub fn flush(&mut self, offset: u64, out: &mut BatchBuilder) {
+        self.group.send(self.options.on_conflict, offset, out);
+    }
+
     /// `SET key value [PXAT time] [NX]`
     fn set(&mut self, value: &[u8], offset: u64, out: &mut BatchBuilder) {
+        self.key.sent = true;
         let key = &self.key;
+        let grouped = self.options.group_strings && self.options.on_conflict != OnConflict::Skip;
+        if grouped && key.expire_at_ms.is_none() && value.len() <= LONGEST_VALUE {
+            if self.group.is_closed_to(key.db) {
+                self.group.send(self.options.on_conflict, offset, out);
+            }
+            self.group.push(key.db, &key.name, value);
+            return;
+        }
         let expiry = key.expire_at_ms.map(|time| Expiry::of(time, self.target.set_pxat()));
         let nx = self.options.on_conflict != OnConflict::Replace;
         let arena = out.arena();
@@ -190,7 +209,6 @@ impl SnapshotTranslator {
         }
         out.commit(self.mark(), Some(at), offset);
         self.exact_expiry(expiry, offset, out);
-        self.key.sent = true;
     }
 
     /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s | FREQ n]`
