@@ -134,18 +134,24 @@ async fn steer(handle: Handle, live: Option<Live>) -> Result<()> {
         match precheck::source_offset(&live.address, live.deadlines).await {
             Ok(offset) => handle.stop_at(offset),
             Err(error) if by_signal => {
-                tracing::warn!(%error, "stopping without what the source may have still to send")
+                tracing::warn!(%error, "stopping without what the source may have still to send");
+                handle.stop();
+                return Ok(());
             }
             Err(error) => {
                 handle.stop();
                 return Err(error);
             }
         }
-        // But not for ever after a request to stop, and not against a second one.
-        tokio::select! {
-            () = asked() => {}
-            () = tokio::time::sleep(DRAIN), if by_signal => {}
-        }
+        // But not for ever after a request to stop, and not against a second one. The run that gets to the offset first ends this task.
+        let error = tokio::select! {
+            () = asked() => Error::new(ErrorKind::Interrupted, "stopped before all that the source had was applied"),
+            () = tokio::time::sleep(DRAIN), if by_signal => {
+                Error::new(ErrorKind::Timeout, format!("not all that the source had was applied within {DRAIN:?}"))
+            }
+        };
+        handle.stop();
+        return Err(error);
     }
     handle.stop();
     Ok(())

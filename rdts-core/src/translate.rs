@@ -36,8 +36,8 @@ pub struct TranslateOptions {
     pub source_db: Option<u32>,
     /// Put that database's keys into this one; needs [`source_db`](Self::source_db). Default: the same number.
     pub target_db: Option<u32>,
-    /// Put strings of the snapshot that do not expire in place many at a time, by `MSET` or `MSETNX`: about half the work for the
-    /// target. Only for a target whose keys all live together, and where nothing between source and sink decides by single
+    /// Put strings of the snapshot that do not expire in place many at a time, by `MSET` or `MSETNX`: about a quarter less work for
+    /// the target. Only for a target whose keys all live together, and where nothing between source and sink decides by single
     /// keys. Without effect with [`OnConflict::Skip`]. Default: no.
     pub group_strings: bool,
 }
