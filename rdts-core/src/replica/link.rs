@@ -78,6 +78,8 @@ impl LinkConfig {
 
 /// One read's worth of bytes. Big enough that a system call is cheap beside its bytes.
 const BLOCK: u32 = 256 << 10;
+/// After a read of less than this it pays to wait a moment for more.
+const SMALL: usize = 32 << 10;
 /// A line of the handshake is never longer.
 const MAX_LINE: usize = 64 << 10;
 
@@ -304,8 +306,14 @@ async fn read(
             // A block is never larger than the room; what the handshake left is smaller.
             let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             let Ok(permit) = room.clone().acquire_many_owned(size).await else { return };
+            let small = bytes.len() < SMALL;
             if blocks.send(Ok((bytes, permit))).is_err() {
                 return;
+            }
+            // A primary sends its snapshot in pieces of 16 KiB. Taking several at a time costs both sides less, and a
+            // millisecond is nothing beside what a command takes to get here.
+            if small {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
         if block.capacity() < BLOCK as usize / 4 {
