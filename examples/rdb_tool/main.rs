@@ -16,7 +16,6 @@ mod keys;
 mod merge;
 mod output;
 mod select;
-mod slot;
 mod split;
 mod stats;
 mod to_json;

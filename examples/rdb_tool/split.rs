@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
+use rdts_core::slot::{SLOTS, slot};
 use rdts_rdb::ParserOptions;
 
 use crate::copy::{Copier, WriteArgs};
 use crate::failure::Failure;
 use crate::input::Input;
-use crate::slot::{SLOTS, slot};
 
 /// Splits a file by the slots of a cluster, into one file per range: DIR/FIRST-LAST.rdb.
 ///

@@ -95,6 +95,7 @@ pub mod primary;
 pub mod record;
 pub mod replica;
 pub mod sink;
+pub mod slot;
 pub mod source;
 pub mod translate;
 

@@ -5,3 +5,4 @@
 mod command;
 mod primary;
 mod replica;
+mod slot;
