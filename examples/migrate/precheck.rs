@@ -32,7 +32,7 @@ pub(crate) async fn two_servers(from: &NodeAddress, to: &NodeAddress, deadlines:
         ids.push(info.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::to_owned));
     }
     if ids[0].is_some() && ids[0] == ids[1] {
-        return Err(Error::new(ErrorKind::TargetNotEmpty, "source and target are the same server").at(to));
+        return Err(Error::new(ErrorKind::SameServer, "source and target are the same server").at(to));
     }
     Ok(())
 }

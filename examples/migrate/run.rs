@@ -49,7 +49,10 @@ pub(crate) async fn migrate(job: &Job, output: &mut Output) -> std::result::Resu
             let total = source.snapshot_len();
             run(source, sink, None, total, job, output).await
         }
-        _ => Err(Stopped::before(Error::new(ErrorKind::Unsupported, format!("{} cannot be a source", job.from)))),
+        _ => Err(Stopped::before(Error::new(
+            ErrorKind::Unsupported,
+            format!("{} as a source is not supported yet", job.from),
+        ))),
     }
 }
 
@@ -84,7 +87,7 @@ async fn open_sink(job: &Job, deadlines: Deadlines) -> Result<BoxSink> {
             Ok(BoxSink::new(sink))
         }
         Endpoint::Memory => Ok(BoxSink::new(MemorySink::new())),
-        other => Err(Error::new(ErrorKind::Unsupported, format!("{other} cannot be a target"))),
+        other => Err(Error::new(ErrorKind::Unsupported, format!("{other} as a target is not supported yet"))),
     }
 }
 

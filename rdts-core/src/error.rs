@@ -39,6 +39,11 @@ pub enum ErrorKind {
     NotReady,
     /// The target holds data and the policy is to refuse that.
     TargetNotEmpty,
+    /// Source and target are the same server.
+    SameServer,
+    /// A deployment is not what it has to be: a cluster that lacks slots, a node that is in none, a service that no Sentinel knows,
+    /// a dashboard that answers nonsense.
+    Topology,
     /// An established connection broke, or the peer closed it.
     Disconnected,
     /// The peer sent what the protocol does not allow here.
@@ -112,6 +117,10 @@ impl Error {
             }
             ErrorKind::NotReady => "wait until the server has loaded its data and its own primary link is up",
             ErrorKind::TargetNotEmpty => "empty the target, or choose another conflict policy (replace or skip)",
+            ErrorKind::SameServer => "name two different servers",
+            ErrorKind::Topology => {
+                "bring the deployment in order (CLUSTER INFO, SENTINEL MASTERS, the dashboard say what is wrong), or correct the URL"
+            }
             ErrorKind::Disconnected => {
                 "look into the server's log; a source may have cut a slow replica (client-output-buffer-limit, repl-timeout)"
             }
