@@ -1,6 +1,6 @@
 //! Arrays of Redis 8.8, and KeyDB's cron jobs: the types that are like no other.
 
-use super::{Decoder, Env, State, element, name};
+use super::{Decoder, Env, State, element, find_name};
 use crate::error::ErrorKind;
 use crate::tok::{ArrayTok, Tok};
 use crate::token::{self, Halt, Leaf};
@@ -60,10 +60,11 @@ impl Decoder {
     }
 
     pub(super) fn begin_cron(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
-        let (script, next) = name(env, data, *at)?;
+        let (script, next) = find_name(env, data, *at)?;
         let (start, next) = token::array(data, next)?;
         let (interval, next) = token::array(data, next)?;
         let (keys, next) = token::length(data, next)?;
+        let script = script.bytes(env, data)?;
         self.left = keys;
         self.state = State::CronKeys;
         *at = next;

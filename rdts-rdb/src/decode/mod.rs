@@ -97,8 +97,9 @@ pub(crate) struct Decoder {
     /// Long strings: length, and how much of it was delivered.
     total: u64,
     done: u64,
-    /// Compressed bytes that are still to come.
+    /// Compressed bytes that are still to come, and the absolute offset of the string that they are.
     packed_left: u64,
+    packed_start: u64,
     /// Least expiry of the fields of a hash; greatest index of an array, plus one.
     base: u64,
     packed: Packed,
@@ -114,6 +115,7 @@ impl Default for Decoder {
             total: 0,
             done: 0,
             packed_left: 0,
+            packed_start: 0,
             base: 0,
             packed: Packed::default(),
             stream: StreamState::default(),
@@ -237,7 +239,7 @@ impl Decoder {
 /// A string that is there as a whole, but may still have to be expanded. Strings that belong together are all found first, so that
 /// nothing is expanded in vain while one of them is still arriving.
 #[derive(Debug, Clone, Copy)]
-enum Found {
+pub(crate) enum Found {
     Ready(StrTok),
     Packed { at: usize, start: usize, end: usize, full: usize },
 }
@@ -251,11 +253,27 @@ impl Found {
             Self::Packed { at, start, end, full } => expand(&mut env.buffers.scratch, data, at, start..end, full),
         }
     }
+
+    /// The string's bytes; the text of an integer is made in scratch.
+    #[inline]
+    pub(crate) fn bytes(self, env: &mut Env<'_>, data: &[u8]) -> Leaf<Span> {
+        let tok = self.ready(env, data)?;
+        Ok(text(&mut env.buffers.scratch, tok))
+    }
+
+    /// How many bytes the string has.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Ready(StrTok::Bytes(span)) => span.len(),
+            Self::Ready(StrTok::Int(i)) => itoa::Buffer::new().format(i).len(),
+            Self::Packed { full, .. } => full,
+        }
+    }
 }
 
 /// Finds a string.
 #[inline(always)]
-fn find_str(data: &[u8], at: usize, max: usize, limit: Limit) -> Leaf<(Found, usize)> {
+pub(crate) fn find_str(data: &[u8], at: usize, max: usize, limit: Limit) -> Leaf<(Found, usize)> {
     let (head, start) = token::str_head(data, at)?;
     match head {
         StrHead::Plain(len) => {
@@ -285,8 +303,7 @@ fn expand(scratch: &mut Vec<u8>, data: &[u8], at: usize, packed: std::ops::Range
 #[inline]
 pub(crate) fn whole_bytes(env: &mut Env<'_>, data: &[u8], at: usize, max: usize, limit: Limit) -> Leaf<(Span, usize)> {
     let (found, next) = find_str(data, at, max, limit)?;
-    let tok = found.ready(env, data)?;
-    Ok((text(&mut env.buffers.scratch, tok), next))
+    Ok((found.bytes(env, data)?, next))
 }
 
 /// The bytes of a string; the text of an integer is made in `scratch`.
@@ -323,8 +340,8 @@ fn pair(env: &mut Env<'_>, data: &[u8], at: usize) -> Leaf<((StrTok, StrTok), us
     Ok(((first.ready(env, data)?, second.ready(env, data)?), next))
 }
 
-/// A name: of a group, a consumer, a producer.
-fn name(env: &mut Env<'_>, data: &[u8], at: usize) -> Leaf<(Span, usize)> {
-    let max = env.limits.max_key;
-    whole_bytes(env, data, at, max, Limit::Key)
+/// Finds a name: of a group, a consumer, a producer, a file's record.
+#[inline]
+pub(crate) fn find_name(env: &Env<'_>, data: &[u8], at: usize) -> Leaf<(Found, usize)> {
+    find_str(data, at, env.limits.max_key, Limit::Key)
 }

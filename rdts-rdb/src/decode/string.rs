@@ -50,6 +50,7 @@ impl Decoder {
                 }
                 self.admit_string(env, full, *at)?;
                 self.packed_left = packed;
+                self.packed_start = env.base + *at as u64;
                 env.buffers.lzf.start(full, env.limits.chunk);
                 self.state = State::LzfString;
             }
@@ -94,7 +95,8 @@ impl Decoder {
         env.give(piece)
     }
 
-    /// A piece of a long string that is compressed.
+    /// A piece of a long string that is compressed. What is wrong with it is reported at the string's start: how far into it the machine is
+    /// when it notices depends on how the input is cut.
     pub(super) fn lzf_string(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
         let here = &data[*at..];
         let (input, last) = match usize::try_from(self.packed_left) {
@@ -102,14 +104,14 @@ impl Decoder {
             _ => (here, false),
         };
         let lzf = &mut env.buffers.lzf;
-        let used = lzf.run(input, last).map_err(|kind| Halt::fail(kind, *at))?;
+        let used = lzf.run(input, last).map_err(|kind| Halt::fail_absolute(kind, self.packed_start))?;
         *at += used;
         self.packed_left -= used as u64;
         let (start, end) = lzf.piece();
         if start == end {
             // Less than a token was there. It has at most three bytes, and the head of the string says that more follow.
             return if last {
-                Err(Halt::fail(ErrorKind::BadLzf("it ends inside of a token"), *at))
+                Err(Halt::fail_absolute(ErrorKind::BadLzf("it ends inside of a token"), self.packed_start))
             } else {
                 Err(Halt::Need(data.len() + 1))
             };
@@ -119,7 +121,8 @@ impl Decoder {
         self.done += (end - start) as u64;
         if self.done == self.total {
             if self.packed_left > 0 {
-                return Err(Halt::fail(ErrorKind::BadLzf("it expands to more than it claims"), *at));
+                let kind = ErrorKind::BadLzf("it expands to more than it claims");
+                return Err(Halt::fail_absolute(kind, self.packed_start));
             }
             self.state = State::End;
         }

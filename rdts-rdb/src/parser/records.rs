@@ -1,7 +1,7 @@
 //! What stands between the values.
 
 use super::{Parser, State};
-use crate::decode::{self, template::Template};
+use crate::decode::{self, Found, template::Template};
 use crate::error::{ErrorKind, Limit};
 use crate::event::{Checksum, KeyExtras};
 use crate::tok::{Attributes, Source, Span, Tok};
@@ -117,11 +117,20 @@ impl Parser {
         decode::whole_bytes(&mut env, data, at, max, Limit::Key)
     }
 
-    /// A string that is as long as a blob may be.
-    fn text(&mut self, data: &[u8], at: usize) -> Leaf<(Span, usize)> {
-        let max = self.options.limits.max_blob;
-        let (_, mut env, _) = self.decoder();
-        decode::whole_bytes(&mut env, data, at, max, Limit::Blob)
+    /// Finds a string that is as long as a key may be. Where several strings make one record all of them are found before one is expanded:
+    /// until the last one has arrived, all this is done again and again.
+    fn find_name(&self, data: &[u8], at: usize) -> Leaf<(Found, usize)> {
+        decode::find_str(data, at, self.options.limits.max_key, Limit::Key)
+    }
+
+    /// The same with one that is as long as a blob may be.
+    fn find_text(&self, data: &[u8], at: usize) -> Leaf<(Found, usize)> {
+        decode::find_str(data, at, self.options.limits.max_blob, Limit::Blob)
+    }
+
+    /// The bytes of what was found.
+    fn ready(&mut self, data: &[u8], found: Found) -> Leaf<Span> {
+        found.bytes(&mut self.decoder().1, data)
     }
 
     /// Rare attributes of the key that follows.
@@ -179,8 +188,8 @@ impl Parser {
             opcode::MODULE_AUX => return self.module_aux(data, next).map(Some),
             opcode::FUNCTION_PRE_GA => self.pre_ga_function(data, next)?,
             opcode::FUNCTION => {
-                let (code, next) = self.text(data, next)?;
-                (Some(Tok::Library { code }), next)
+                let (code, next) = self.find_text(data, next)?;
+                (Some(Tok::Library { code: self.ready(data, code)? }), next)
             }
             opcode::SLOT_INFO => {
                 let (slot, next) = token::length(data, next)?;
@@ -205,8 +214,9 @@ impl Parser {
     }
 
     fn aux(&mut self, data: &[u8], at: usize) -> Leaf<(Option<Tok>, usize)> {
-        let (name, next) = self.name(data, at)?;
-        let (value, next) = self.text(data, next)?;
+        let (name, next) = self.find_name(data, at)?;
+        let (value, next) = self.find_text(data, next)?;
+        let (name, value) = (self.ready(data, name)?, self.ready(data, value)?);
         // KeyDB attaches expiries of members to the key before, as two records.
         let member = match self.buffers.bytes(data, name) {
             b"keydb-subexpire-key" => true,
@@ -232,21 +242,24 @@ impl Parser {
     }
 
     fn pre_ga_function(&mut self, data: &[u8], at: usize) -> Leaf<(Option<Tok>, usize)> {
-        let (name, next) = self.name(data, at)?;
-        let (engine, next) = self.name(data, next)?;
+        let (name, next) = self.find_name(data, at)?;
+        let (engine, next) = self.find_name(data, next)?;
         let (has_description, mut next) = token::length(data, next)?;
         let mut description = None;
         if has_description != 0 {
-            let (text, after) = self.text(data, next)?;
+            let (text, after) = self.find_text(data, next)?;
             description = Some(text);
             next = after;
         }
-        let (code, next) = self.text(data, next)?;
+        let (code, next) = self.find_text(data, next)?;
+        let (name, engine) = (self.ready(data, name)?, self.ready(data, engine)?);
+        let description = description.map(|text| self.ready(data, text)).transpose()?;
+        let code = self.ready(data, code)?;
         Ok((Some(Tok::PreGaFunction { name, engine, description, code }), next))
     }
 
     fn slot_import(&mut self, data: &[u8], at: usize) -> Leaf<(Option<Tok>, usize)> {
-        let (job, next) = self.name(data, at)?;
+        let (job, next) = self.find_name(data, at)?;
         let (count, start) = token::length(data, next)?;
         // There are 16,384 slots, so no more ranges than that.
         if count > 16_384 {
@@ -256,6 +269,7 @@ impl Parser {
         for _ in 0..count * 2 {
             end = token::length(data, end)?.1;
         }
+        let job = self.ready(data, job)?;
         Ok((Some(Tok::SlotImport { job, ranges: Span::new(Source::Data, start, end) }), end))
     }
 

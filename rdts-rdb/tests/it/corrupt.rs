@@ -145,3 +145,24 @@ fn errors_name_the_place_and_the_remedy() {
         assert_eq!(error.as_rdb().unwrap().kind().name(), kind);
     }
 }
+
+/// Found by fuzzing: the machine notices at another byte what is wrong when the string comes in pieces, but reports the same.
+#[test]
+fn a_broken_compressed_string_is_reported_at_its_start_however_it_is_cut() {
+    let mut file = b"REDIS0011\xFE\x00\x00\x01k\xC3\x21\x4C\x00".to_vec();
+    let string = file.len() as u64 - 4;
+    file.resize(file.len() + 32, 0);
+    // The last byte is the first of a token of three.
+    file.extend(b"\xE0\x0A\x00\xFF");
+    let limits = rdts_rdb::Limits::new().chunk(1024);
+    for mode in [ValueMode::Decode, ValueMode::Raw] {
+        let options = options().limits(limits).value_mode(mode);
+        let whole = log(&file, Cut::Whole, options);
+        let error = whole.error.as_ref().unwrap();
+        assert_eq!((error.kind(), error.offset()), (&ErrorKind::BadLzf("it ends inside of a token"), string));
+        for cut in 1..60 {
+            let pieces = log(&file, Cut::Every(cut), options);
+            assert_eq!((&pieces.lines, &pieces.error), (&whole.lines, &whole.error), "{mode:?} {cut}");
+        }
+    }
+}

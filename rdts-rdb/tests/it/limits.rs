@@ -126,3 +126,47 @@ fn what_is_asked_for_at_once_does_not_grow_with_what_is_claimed() {
         }
     }
 }
+
+/// A compressed name in front of something that has not arrived must not be expanded each time that more of it arrives.
+#[test]
+fn a_name_is_not_expanded_before_all_of_its_record_is_there() {
+    // 2 MiB of zeros in 24 kB.
+    let mut name = vec![0, 0];
+    let mut full = 1;
+    while full + 264 <= 2 << 20 {
+        name.extend([0xE0, 0xFF, 0x00]);
+        full += 264;
+    }
+    let name = [&b"\xC3"[..], &len32(name.len() as u32), &len32(full), &name].concat();
+    // What stands behind it: a group's last id and counts, an aux field's value, the ranges of a slot import.
+    let id = b"\x81\0\0\0\0\0\0\0\x01".repeat(2);
+    let group = (&b"REDIS0003\x0F\x01s\0\0\0\0\x01"[..], [&id[..], b"\0\0\xFF"].concat());
+    let aux = (&b"REDIS0003\xFA"[..], [&b"\x43\xFF"[..], &[b'v'; 1023], b"\xFF"].concat());
+    let import = (&b"VALKEY080\xF3"[..], [&b"\x40\x80"[..], &[0; 256], b"\xFF", &[0; 8]].concat());
+    for (head, tail) in [group, aux, import] {
+        let input = [head, &name, &tail].concat();
+        let arrived = input.len() - tail.len();
+        let took = |mut end: usize| {
+            let started = std::time::Instant::now();
+            let mut parser = Parser::new();
+            let mut start = 0;
+            let mut retries = 0;
+            loop {
+                match parser.parse(&input[start..end], end == input.len()).unwrap() {
+                    rdts_rdb::Progress::Parsed { consumed, .. } => start += consumed,
+                    rdts_rdb::Progress::NeedMoreData(_) => {
+                        end += 1;
+                        retries += 1;
+                    }
+                    rdts_rdb::Progress::Done => return (started.elapsed(), retries),
+                }
+            }
+        };
+        let (once, _) = took(input.len());
+        let (bytewise, retries) = took(arrived);
+        assert_eq!(retries, tail.len());
+        // With an expansion for each of at least 20 retries it would be that many times as long.
+        let most = (tail.len() as u32 / 2).min(100);
+        assert!(bytewise < once * most, "{once:?} at once, {bytewise:?} with {retries} retries");
+    }
+}
