@@ -84,6 +84,7 @@
 //! handshake with a server that is not ready.
 
 pub mod adapt;
+pub mod cluster;
 pub mod command;
 pub mod endpoint;
 pub mod error;
