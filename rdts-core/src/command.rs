@@ -1,34 +1,32 @@
-//! What is known of commands.
+//! What is known of commands: which keys one names, since when servers have it, and what becomes of it on a target whose keys
+//! are spread over slots.
+//!
+//! [`lookup`] finds a command by name, [`keys`] the keys of a concrete command, [`sharding`] how it is brought to a target
+//! with slots. [`first_key`] is for the hot path of a stream, where nearly every command has one key.
+//!
+//! The knowledge is what 17 servers from Redis 2.8 to 8.10, Valkey 8.1 to 9.1 and Codis answer to `COMMAND`, and rules by
+//! hand where keys follow a keyword.
+//!
+//! ```
+//! use rdts_core::command::{Access, Sharding, keys, lookup, sharding};
+//! use rdts_core::translate::Family;
+//!
+//! let command: [&[u8]; 6] = [b"ZUNIONSTORE", b"all", b"2", b"a", b"b", b"WEIGHTS"];
+//! let found: Vec<_> = keys(&command)?.map(|key| (command[key.index], key.access)).collect();
+//! assert_eq!(found, [(&b"all"[..], Access::Overwrite), (b"a", Access::Read), (b"b", Access::Read)]);
+//! assert_eq!(sharding(&command)?, Sharding::Cross);
+//!
+//! assert_eq!(lookup(b"hexpire").unwrap().since(Family::Valkey), Some((9, 0, 0)));
+//! # Ok::<(), rdts_core::Error>(())
+//! ```
 
-/// Where a write command has its first key, counted in arguments from its name (0): 1 for nearly all of them.
-///
-/// `None` for commands that name no key. Names are compared without regard to case. The answer is that of `COMMAND` on real
-/// servers from Redis 2.8 to 8.10 and Valkey 9.1.
-///
-/// ```
-/// use rdts_core::command::first_key;
-///
-/// assert_eq!(first_key(b"SET"), Some(1));
-/// assert_eq!(first_key(b"bitop"), Some(2));
-/// assert_eq!(first_key(b"flushall"), None);
-/// ```
-pub fn first_key(name: &[u8]) -> Option<usize> {
-    let is = |names: &[&[u8]]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
-    // By length first: this is asked for every command of a stream.
-    match name.len() {
-        4 if is(&[b"EXEC", b"PING"]) => None,
-        5 if is(&[b"MULTI"]) => None,
-        6 if is(&[b"SWAPDB", b"SCRIPT", b"SELECT"]) => None,
-        7 if is(&[b"FLUSHDB", b"PUBLISH", b"CLUSTER", b"DISCARD"]) => None,
-        8 if is(&[b"FLUSHALL", b"FUNCTION", b"SPUBLISH", b"REPLCONF"]) => None,
-        9 if is(&[b"TRIMSLOTS"]) => None,
-        5 if is(&[b"BITOP", b"LMPOP", b"ZMPOP"]) => Some(2),
-        6 if is(&[b"XGROUP", b"MSETEX"]) => Some(2),
-        7 if is(&[b"PFDEBUG"]) => Some(2),
-        4 if is(&[b"EVAL"]) => Some(3),
-        5 if is(&[b"FCALL"]) => Some(3),
-        6 if is(&[b"BLMPOP", b"BZMPOP"]) => Some(3),
-        7 if is(&[b"EVALSHA", b"MIGRATE"]) => Some(3),
-        _ => Some(1),
-    }
-}
+mod first_key;
+mod info;
+mod keys;
+mod sharding;
+mod table;
+
+pub use first_key::first_key;
+pub use info::{Access, CommandInfo, commands, lookup};
+pub use keys::{Key, Keys, keys};
+pub use sharding::{Sharding, sharding};

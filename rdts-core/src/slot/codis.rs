@@ -16,8 +16,9 @@ pub const SLOTS: u16 = 1024;
 /// assert_eq!(slot(b"a{}b"), 0);
 /// ```
 pub fn slot(key: &[u8]) -> u16 {
-    // The remainder is below 1024.
-    (crc32(hash_tag(key)) % u32::from(SLOTS)) as u16
+    // 1024 is a power of two: the last two bytes are enough.
+    let [low, high, ..] = crc32(hash_tag(key)).to_le_bytes();
+    u16::from_le_bytes([low, high]) % SLOTS
 }
 
 /// The part of a key that decides about its slot: what is between its first `{` and the first `}` after that, even if it is
@@ -34,7 +35,7 @@ pub fn tag(slot: u16) -> &'static str {
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc: u32, byte| crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)])
+    !bytes.iter().fold(!0, |crc: u32, byte| crc >> 8 ^ TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)])
 }
 
 const TABLE: [u32; 256] = {
