@@ -16,6 +16,10 @@ pub struct Builder {
     pub(crate) password: Option<String>,
     pub(crate) rdb: Option<PathBuf>,
     pub(crate) accept_loading: bool,
+    /// Whether it is a node of a cluster.
+    pub(crate) cluster: bool,
+    /// Whether it is a Sentinel.
+    pub(crate) sentinel: bool,
 }
 
 impl Builder {
@@ -29,6 +33,8 @@ impl Builder {
             password: None,
             rdb: None,
             accept_loading: false,
+            cluster: false,
+            sentinel: false,
         }
     }
 
@@ -91,14 +97,19 @@ impl Builder {
     /// The whole `redis.conf`; what the caller asked for comes last and wins.
     pub(crate) fn config(&self, port: u16, dir: &Path) -> String {
         let dir = quoted(&dir.to_string_lossy());
-        let mut lines =
-            vec![format!("port {port}"), "bind 127.0.0.1".to_owned(), format!("dir {dir}"), "save \"\"".to_owned()];
-        if self.version.has_redis(3, 0) {
-            // A replica must not wait 5 s for others to join.
-            lines.push("repl-diskless-sync-delay 0".to_owned());
+        let mut lines = vec![format!("port {port}"), "bind 127.0.0.1".to_owned(), format!("dir {dir}")];
+        if !self.sentinel {
+            lines.push("save \"\"".to_owned());
+            if self.version.has_redis(3, 0) {
+                // A replica must not wait 5 s for others to join.
+                lines.push("repl-diskless-sync-delay 0".to_owned());
+            }
+            if self.version.has_redis(7, 0) {
+                lines.push("enable-debug-command yes".to_owned());
+            }
         }
-        if self.version.has_redis(7, 0) {
-            lines.push("enable-debug-command yes".to_owned());
+        if self.cluster {
+            lines.push("cluster-enabled yes".to_owned());
         }
         lines.extend(self.directives.iter().map(|(name, value)| format!("{name} {value}")));
         lines.join("\n") + "\n"

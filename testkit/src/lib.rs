@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod builder;
+mod cluster;
 mod compare;
 mod fill;
 mod load;
@@ -24,16 +25,20 @@ mod process;
 mod program;
 mod rng;
 mod server;
+mod slot;
 mod version;
 mod wait;
 mod wire;
 
 pub use builder::Builder;
+pub use cluster::{Cluster, ClusterBuilder, OpenSlot};
 pub use compare::{CompareOptions, Difference, DifferenceKind, assert_same, compare, compare_with, digest};
 pub use fill::{FillOptions, FillReport, fill};
 pub use load::{Load, LoadOptions, LoadReport};
 pub use process::{Signal, free_port};
 pub use program::{ChildProgram, Cost, Finished};
+pub use rng::Rng;
 pub use server::Server;
+pub use slot::key_slot;
 pub use version::{Version, server_folder};
 pub use wait::wait_until;

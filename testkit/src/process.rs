@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, Mutex, mpsc};
 use std::time::Duration;
 
+use crate::rng::Rng;
 use crate::wait::poll;
 
 /// A signal for a child process, as `kill -s` names it.
@@ -48,6 +49,26 @@ impl Signal {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port can be had");
     listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// A free loopback port for a node of a cluster, whose other port, 10000 above, is free as well. Both are below those that
+/// the kernel gives to outgoing connections, so that a node that was stopped finds them free when it comes back.
+pub(crate) fn free_port_of_cluster() -> u16 {
+    const PORTS: std::ops::Range<u16> = 10_000..22_768;
+    static NEXT: LazyLock<Mutex<Rng>> = LazyLock::new(|| {
+        // Other test processes look for ports at the same time.
+        let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
+        Mutex::new(Rng::new(now ^ u64::from(std::process::id()) << 32))
+    });
+    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    for _ in 0..1000 {
+        let offset = NEXT.lock().unwrap().below(u64::from(PORTS.end - PORTS.start));
+        let port = PORTS.start + u16::try_from(offset).expect("below a number of ports");
+        if free(port) && free(port + 10_000) {
+            return port;
+        }
+    }
+    panic!("there are no two free ports, 10000 apart, between {} and {}", PORTS.start, PORTS.end + 10_000);
 }
 
 /// Starts `program` so that the kernel kills it when this process dies, however it dies.

@@ -7,13 +7,14 @@ use std::process::Child;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use redis::{Client, Connection, IntoConnectionInfo, RedisConnectionInfo, RedisResult, Value};
+use redis::{Client, Connection, RedisResult, Value};
 use tempfile::TempDir;
 
 use crate::builder::Builder;
 use crate::process::{self, Signal};
 use crate::version::Version;
 use crate::wait::{poll, wait_until};
+use crate::wire;
 
 /// Starting may have to wait for a machine that is busy with other tests.
 const START: Duration = Duration::from_secs(30);
@@ -63,7 +64,7 @@ impl Server {
         }
         let mut server = Self { settings, dir, port: 0, child: Mutex::new(None) };
         for _ in 0..PORT_TRIES {
-            server.port = process::free_port();
+            server.port = if server.settings.cluster { process::free_port_of_cluster() } else { process::free_port() };
             if server.run() {
                 return server;
             }
@@ -79,6 +80,9 @@ impl Server {
         let log = File::create(self.log_path()).expect("the temporary folder is writable");
         let mut command = process::tied_command(&self.settings.executable);
         command.arg(&config).current_dir(self.dir.path());
+        if self.settings.sentinel {
+            command.arg("--sentinel");
+        }
         command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
         let mut child = process::spawn(command)
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", self.settings.executable.display()));
@@ -88,8 +92,8 @@ impl Server {
             }
             // Its own log says that the port is its own; on a port of somebody else's PING would be answered as well.
             let log = self.log();
-            let bound = log.contains("Server initialized") || log.contains("Server started");
-            (bound && self.answers()).then_some(true)
+            let bound = ["Server initialized", "Server started", "Sentinel ID is", "Sentinel runid is"];
+            (bound.iter().any(|line| log.contains(line)) && self.answers()).then_some(true)
         });
         match ready {
             Some(true) => {
@@ -149,6 +153,11 @@ impl Server {
     /// `redis://127.0.0.1:PORT`, with `:PASSWORD@` when it has one.
     #[must_use]
     pub fn url(&self) -> String {
+        format!("redis://{}{}", self.credentials(), self.addr())
+    }
+
+    /// `:PASSWORD@` of a URL, or nothing.
+    pub(crate) fn credentials(&self) -> String {
         let escape = |byte: u8| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
             _ => format!("%{byte:02X}"),
@@ -157,7 +166,17 @@ impl Server {
             let password: String = password.bytes().map(escape).collect();
             format!(":{password}@")
         });
-        format!("redis://{}{}", user.unwrap_or_default(), self.addr())
+        user.unwrap_or_default()
+    }
+
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.settings.password.as_deref()
+    }
+
+    /// Whether it was started and neither stopped nor killed since.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.child.lock().unwrap().is_some()
     }
 
     /// Its folder, where an RDB or AOF file is when it writes one.
@@ -222,11 +241,7 @@ impl Server {
     }
 
     fn client(&self) -> RedisResult<Client> {
-        let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
-        if let Some(password) = &self.settings.password {
-            settings = settings.set_password(password);
-        }
-        Client::open(("127.0.0.1", self.port).into_connection_info()?.set_redis_settings(settings))
+        wire::client(self.port, self.password())
     }
 
     /// Runs one command and gives its reply. Each call has a connection of its own, so `SELECT` and `MULTI` have no

@@ -1,6 +1,17 @@
 //! Many commands in one go, over a connection of the `redis` crate.
 
-use redis::{Connection, ConnectionLike, Pipeline, Value};
+use redis::{
+    Client, Connection, ConnectionLike, IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisResult, Value,
+};
+
+/// What connects to the server at `port` of the loopback.
+pub(crate) fn client(port: u16, password: Option<&str>) -> RedisResult<Client> {
+    let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
+    if let Some(password) = password {
+        settings = settings.set_password(password);
+    }
+    Client::open(("127.0.0.1", port).into_connection_info()?.set_redis_settings(settings))
+}
 
 /// Sends all of `commands` and gives all replies, an error among them as [`Value::ServerError`].
 ///
@@ -8,12 +19,15 @@ use redis::{Connection, ConnectionLike, Pipeline, Value};
 /// When the connection breaks.
 #[track_caller]
 pub(crate) fn send(connection: &mut Connection, commands: &Pipeline) -> Vec<Value> {
+    try_send(connection, commands).unwrap_or_else(|error| panic!("the connection to the server broke: {error}"))
+}
+
+/// [`send`] where the connection may break.
+pub(crate) fn try_send(connection: &mut Connection, commands: &Pipeline) -> RedisResult<Vec<Value>> {
     if commands.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let packed = commands.get_packed_pipeline();
-    let replies = connection.req_packed_commands(&packed, 0, commands.len());
-    replies.unwrap_or_else(|error| panic!("the connection to the server broke: {error}"))
+    connection.req_packed_commands(&commands.get_packed_pipeline(), 0, commands.len())
 }
 
 /// Adds a command with binary arguments.

@@ -3,7 +3,6 @@
 mod contents;
 mod generator;
 mod replica;
-mod rng;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,7 @@
 //! The test kit against the servers themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cluster;
 mod compare;
 mod fill;
 mod load;

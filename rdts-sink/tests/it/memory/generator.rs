@@ -6,7 +6,7 @@ mod strings;
 
 use rdts_testkit::Version;
 
-use super::rng::Rng;
+use rdts_testkit::Rng;
 
 /// A command: name and arguments.
 pub(crate) type Command = Vec<Vec<u8>>;
