@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::path::Path;
 
 use rdts_rdb::encode::{
@@ -86,8 +85,14 @@ struct RdbFile {
 }
 
 impl RdbFile {
-    fn put(&mut self, write: impl FnOnce(&mut Writer<Output>) -> io::Result<()>) -> Result<(), Failure> {
-        write(&mut self.writer).map_err(|error| Failure::writing(&self.name, &error))
+    fn put<E: Into<WriteError>>(
+        &mut self,
+        write: impl FnOnce(&mut Writer<Output>) -> Result<(), E>,
+    ) -> Result<(), Failure> {
+        write(&mut self.writer).map_err(|error| match error.into() {
+            WriteError::Io(error) => Failure::writing(&self.name, &error),
+            error => Failure::Work(format!("{}: {error}", self.name)),
+        })
     }
 }
 
@@ -236,11 +241,7 @@ impl Copier {
                 if self.options.version.number < 9 {
                     return self.lose("data of modules outside of keys", "the file").map(|()| None);
                 }
-                // The writer has no call for it: opcode, id as a length of 64 bits, and `when` as an item of a module.
-                let mut head = vec![247, 0x81];
-                head.extend(module.raw().to_be_bytes());
-                head.extend([2, u8::try_from(*when & 63).unwrap_or(0)]);
-                self.all(|writer| writer.raw(&head))?;
+                self.all(|writer| writer.module_aux(*module, *when))?;
                 self.taking = Taking::ModuleAux;
                 return Ok(Some(ValueMode::Raw));
             }
@@ -340,11 +341,14 @@ impl Copier {
         file.put(|writer| {
             writer.select_db(db)?;
             writer.key(&header)?;
-            writer.raw(raw)
+            Ok::<_, WriteError>(writer.raw(raw)?)
         })
     }
 
-    fn all(&mut self, write: impl Fn(&mut Writer<Output>) -> io::Result<()>) -> Result<(), Failure> {
+    fn all<E: Into<WriteError>>(
+        &mut self,
+        write: impl Fn(&mut Writer<Output>) -> Result<(), E>,
+    ) -> Result<(), Failure> {
         self.files.iter_mut().try_for_each(|file| file.put(&write))
     }
 
@@ -360,9 +364,7 @@ impl Copier {
     }
 
     fn function(&mut self, library: &Function<'_>) -> Result<(), Failure> {
-        let Some(code) = function::code(library) else {
-            return self.lose("function libraries of an unknown kind", "the file");
-        };
+        let code = library.loadable();
         if self.options.version.number < 10 {
             return self.lose("function libraries", "the file");
         }
@@ -376,13 +378,7 @@ impl Copier {
             }
             None => {}
         }
-        for file in &mut self.files {
-            file.writer.function(&code).map_err(|error| match error {
-                WriteError::Io(error) => Failure::writing(&file.name, &error),
-                error => Failure::Work(format!("a function library: {error}")),
-            })?;
-        }
-        Ok(())
+        self.all(|writer| writer.function(&code))
     }
 
     /// KeyDB's expiry of a member of the key before.

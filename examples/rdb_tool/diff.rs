@@ -172,9 +172,8 @@ fn scan(input: &mut Input, each: &mut dyn FnMut(&Found) -> Result<(), Failure>) 
             }
             Event::SelectDb(number) => db = number,
             Event::Function(library) => {
-                if let Some(code) = function::code(&library) {
-                    functions.insert(function::name(&code).to_vec(), code.into_owned());
-                }
+                let code = library.loadable();
+                functions.insert(function::name(&code).to_vec(), code.into_owned());
             }
             event => {
                 if let Some(digester) = &mut digester {

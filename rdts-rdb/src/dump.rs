@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::crc64;
 use crate::decode::{Decoder, Env};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Limit};
 use crate::event::Event;
 use crate::options::ParserOptions;
 use crate::scan::Scanner;
@@ -168,6 +168,7 @@ impl<'a> ValueEvents<'a> {
         if self.done {
             return Ok(None);
         }
+        self.check_total()?;
         let templates = Default::default();
         let mut env = Env {
             limits: &self.options.limits,
@@ -192,6 +193,7 @@ impl<'a> ValueEvents<'a> {
     /// # Errors
     /// As [`next_event`](Self::next_event); also an aggregate without elements, which is no value.
     pub fn validate(mut self) -> Result<(), Error> {
+        self.check_total()?;
         let templates = Default::default();
         let (limits, buffers) = (&self.options.limits, &mut self.buffers);
         let mut env = Env { limits, buffers, templates: &templates, base: self.base, out: &mut self.tok };
@@ -201,6 +203,15 @@ impl<'a> ValueEvents<'a> {
             .map_err(|halt| error_of(halt, self.base, self.value.len()))?;
         self.check_end()?;
         if !validator.found_something() { self.check_not_empty() } else { Ok(()) }
+    }
+
+    fn check_total(&self) -> Result<(), Error> {
+        let max = self.options.limits.max_total;
+        let claimed = self.base.saturating_add(self.value.len() as u64);
+        if claimed <= max {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::LimitExceeded { limit: Limit::Total, claimed, max }, max))
     }
 
     fn check_end(&self) -> Result<(), Error> {
@@ -224,7 +235,7 @@ impl<'a> ValueEvents<'a> {
     /// # Errors
     /// As [`next_event`](Self::next_event); also an aggregate without elements, which is no value.
     pub fn collect_value(mut self) -> Result<Value, Error> {
-        let mut builder = Builder::new(self.value_type.kind());
+        let mut builder = Builder::new(self.value_type.kind(), self.options.limits.max_value);
         let base = self.base;
         while let Some(event) = self.next_event()? {
             if !matches!(event, Event::ValueEnd) {

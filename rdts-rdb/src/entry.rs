@@ -50,8 +50,8 @@ impl Entry {
         }
     }
 
-    fn of(db: u64, header: &KeyHeader<'_>) -> (Self, Builder) {
-        let builder = Builder::new(header.value_type.kind());
+    fn of(db: u64, header: &KeyHeader<'_>, max_value: u64) -> (Self, Builder) {
+        let builder = Builder::new(header.value_type.kind(), max_value);
         let entry = Self {
             db,
             key: header.key.to_vec(),
@@ -68,7 +68,7 @@ impl Entry {
 }
 
 /// The keys of a file, one after the other: an iterator. Every value is decoded and held in memory as a whole, so this is for files whose
-/// largest value fits; everything else of the file (aux fields, functions) is passed over.
+/// largest value fits ([`Limits::max_value`](crate::Limits::max_value)); everything else of the file (aux fields, functions) is passed over.
 ///
 /// ```
 /// use rdts_rdb::{Reader, Value};
@@ -102,13 +102,14 @@ impl<R: Read> Entries<R> {
 
     fn advance(&mut self) -> Result<Option<Entry>, ReadError> {
         let mut current: Option<(Entry, Builder)> = None;
+        let max_value = self.reader.limits().max_value;
         loop {
             let offset = self.reader.offset();
             let Some(event) = self.reader.next_event()? else { return Ok(self.ready.take()) };
             match event {
                 Event::SelectDb(db) => self.db = db,
                 Event::Key(header) => {
-                    current = Some(Entry::of(self.db, &header));
+                    current = Some(Entry::of(self.db, &header, max_value));
                     self.reader.set_value_mode(ValueMode::Decode);
                 }
                 Event::SubkeyExpire { member, expire_at_ms } => {

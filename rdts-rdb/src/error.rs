@@ -54,6 +54,12 @@ pub enum Limit {
     Element,
     /// [`Limits::max_string`](crate::Limits::max_string).
     String,
+    /// [`Limits::max_total`](crate::Limits::max_total).
+    Total,
+    /// [`Limits::max_value`](crate::Limits::max_value).
+    Value,
+    /// [`Limits::max_unique_keys`](crate::Limits::max_unique_keys).
+    UniqueKeys,
     /// [`Limits::max_templates`](crate::Limits::max_templates).
     Templates,
     /// [`Limits::max_template_bytes`](crate::Limits::max_template_bytes).
@@ -69,6 +75,9 @@ impl Limit {
             Self::Blob => "max_blob",
             Self::Element => "max_element",
             Self::String => "max_string",
+            Self::Total => "max_total",
+            Self::Value => "max_value",
+            Self::UniqueKeys => "max_unique_keys",
             Self::Templates => "max_templates",
             Self::TemplateBytes => "max_template_bytes",
         }
@@ -99,7 +108,7 @@ pub enum ErrorKind {
     LimitExceeded {
         /// Which limit.
         limit: Limit,
-        /// What the input claims.
+        /// What the input claims; one more than the limit where it is not known how much there would be.
         claimed: u64,
         /// What is admitted.
         max: u64,
@@ -122,7 +131,7 @@ pub enum ErrorKind {
     BadStream(&'static str),
     /// Items of a module that are none.
     BadModule(&'static str),
-    /// A field, member or id that occurs twice where it must not.
+    /// A key, field, member or id that occurs twice where it must not.
     Duplicate(&'static str),
     /// The checksum at the end is not that of the bytes before.
     BadChecksum {

@@ -1,5 +1,7 @@
 //! What the parser reports.
 
+use std::borrow::Cow;
+
 use crate::module::{ModuleId, ModuleItem};
 use crate::str::Str;
 use crate::stream::{StreamConsumer, StreamEntry, StreamGroup, StreamId, StreamMeta, StreamPending};
@@ -266,7 +268,7 @@ pub enum Function<'a> {
         /// The code.
         code: &'a [u8],
     },
-    /// Release candidates of Redis 7.0: put `#!engine name=…` in front of the code to load it into a released server.
+    /// Release candidates of Redis 7.0; see [`loadable`](Self::loadable).
     PreGa {
         /// The library's name.
         name: &'a [u8],
@@ -277,6 +279,21 @@ pub enum Function<'a> {
         /// The code.
         code: &'a [u8],
     },
+}
+
+impl<'a> Function<'a> {
+    /// The code with its first line, as `FUNCTION LOAD` and [`Writer::function`](crate::encode::Writer::function) take it; for a library of a
+    /// release candidate that line is made.
+    #[must_use]
+    pub fn loadable(&self) -> Cow<'a, [u8]> {
+        match self {
+            Self::Library { code } => Cow::Borrowed(code),
+            Self::PreGa { name, engine, code, .. } => {
+                let engine = engine.to_ascii_lowercase();
+                [b"#!", &engine[..], b" name=", name, b"\n", code].concat().into()
+            }
+        }
+    }
 }
 
 /// A cluster import that was running (Valkey 9).

@@ -2,7 +2,10 @@
 
 const MIB: usize = 1024 * 1024;
 
-/// Upper bounds on what has to be in memory at once. All in bytes; all are checked before anything is allocated or awaited.
+/// Upper bounds on what has to be in memory at once, and on the whole. In bytes where nothing else is said; all are checked before anything is
+/// allocated or awaited.
+///
+/// There is none for nesting: values do not nest in this format (the items of a module are flat), and nothing here recurses.
 ///
 /// The defaults admit every file that a server with the default `proto-max-bulk-len` (512 MiB) can have written. They are ceilings,
 /// not reservations: memory grows with what the input really contains. Lower them for untrusted input.
@@ -26,6 +29,15 @@ pub struct Limits {
     pub max_string: u64,
     /// Size of the pieces in which a long string value is delivered, and the length up to which it comes in one. Default 64 KiB, at least 1 KiB.
     pub chunk: usize,
+    /// Longest input: a file from its first byte to its last, or a payload. Nothing is looked at beyond. Memory does not grow with it; it bounds
+    /// time, and an endless stream. Compressed data expands to at most 88 times as much. Default 2^64 - 1: none.
+    pub max_total: u64,
+    /// Most memory that one owned value may take: its strings, and 24 to 64 bytes for each. For [`Entries`](crate::Entries),
+    /// [`Value::from_dump`](crate::Value::from_dump) and the like, which hold values as a whole; events need no such limit. Default 4 GiB.
+    pub max_value: u64,
+    /// Most keys, a count, that [`ParserOptions::unique_keys`](crate::ParserOptions::unique_keys) remembers: 20 to 40 bytes for each, and half as
+    /// much again while its table grows. Default 10,000,000, which take 290 MB.
+    pub max_unique_keys: u64,
     /// Most hash templates (Redis 8.10) that a file may define. Default 65,536.
     pub max_templates: usize,
     /// Bytes that all field names of all templates may take together. Default 64 MiB.
@@ -44,6 +56,9 @@ impl Limits {
             max_element: 512 * MIB,
             max_string: 1 << 40,
             chunk: 64 * 1024,
+            max_total: u64::MAX,
+            max_value: 4 << 30,
+            max_unique_keys: 10_000_000,
             max_templates: 65_536,
             max_template_bytes: 64 * MIB,
             max_duplicate_check: 65_536,
@@ -82,6 +97,27 @@ impl Limits {
     #[must_use]
     pub const fn chunk(mut self, bytes: usize) -> Self {
         self.chunk = if bytes < 1024 { 1024 } else { bytes };
+        self
+    }
+
+    /// Sets [`max_total`](Self::max_total), in bytes.
+    #[must_use]
+    pub const fn max_total(mut self, bytes: u64) -> Self {
+        self.max_total = bytes;
+        self
+    }
+
+    /// Sets [`max_value`](Self::max_value), in bytes.
+    #[must_use]
+    pub const fn max_value(mut self, bytes: u64) -> Self {
+        self.max_value = bytes;
+        self
+    }
+
+    /// Sets [`max_unique_keys`](Self::max_unique_keys), a count.
+    #[must_use]
+    pub const fn max_unique_keys(mut self, keys: u64) -> Self {
+        self.max_unique_keys = keys;
         self
     }
 

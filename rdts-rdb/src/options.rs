@@ -40,13 +40,24 @@ pub struct ParserOptions {
     /// Walk the structure of values that are taken raw, so that what is handed on for `RESTORE` is sound: servers crash or hang on
     /// payloads that they let through. Default on; switch it off for a source that is trusted.
     pub validate: bool,
+    /// Refuse a key that its database has already: [`ErrorKind::Duplicate`](crate::ErrorKind::Duplicate). Servers do not load such a file (they
+    /// end), and do not write one, so this is for files of other origin. Default off, because it is the one check that needs memory for every
+    /// key: see [`Limits::max_unique_keys`]. A 128-bit hash with a secret key stands for the key; that two of 10^9 different keys have the same
+    /// one is less likely than 1 in 10^20.
+    pub unique_keys: bool,
 }
 
 impl ParserOptions {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Self { limits: Limits::new(), checksum: true, value_mode: ValueMode::Decode, validate: true }
+        Self {
+            limits: Limits::new(),
+            checksum: true,
+            value_mode: ValueMode::Decode,
+            validate: true,
+            unique_keys: false,
+        }
     }
 
     /// Sets [`limits`](Self::limits).
@@ -74,6 +85,13 @@ impl ParserOptions {
     #[must_use]
     pub const fn validate(mut self, on: bool) -> Self {
         self.validate = on;
+        self
+    }
+
+    /// Sets [`unique_keys`](Self::unique_keys).
+    #[must_use]
+    pub const fn unique_keys(mut self, on: bool) -> Self {
+        self.unique_keys = on;
         self
     }
 }

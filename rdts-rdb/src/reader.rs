@@ -9,6 +9,7 @@ use crate::entry::Entries;
 use crate::error::ReadError;
 use crate::event::Event;
 use crate::filter::{Choice, KeyFilter};
+use crate::limits::Limits;
 use crate::options::{ParserOptions, ValueMode};
 use crate::parser::{Parser, Step};
 use crate::version::Version;
@@ -113,6 +114,10 @@ impl<R: Read> Reader<R> {
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.parser.version()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        self.parser.limits()
     }
 
     /// Owned keys with their values instead of events.

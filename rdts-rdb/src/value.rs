@@ -1,6 +1,6 @@
 //! Owned values.
 
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Limit};
 use crate::event::{ArrayValue, Event};
 use crate::module::{ModuleId, ModuleItem};
 use crate::stream::{StreamId, StreamMeta};
@@ -273,10 +273,14 @@ pub(crate) struct Builder {
     value: Value,
     /// Where in its group's pending entries a consumer's id is looked for first.
     hint: usize,
+    /// About how many bytes the value takes, and may take.
+    size: u64,
+    max: u64,
 }
 
 impl Builder {
-    pub(crate) fn new(kind: ValueKind) -> Self {
+    /// Of a value that may take `max` bytes.
+    pub(crate) fn new(kind: ValueKind, max: u64) -> Self {
         let value = match kind {
             ValueKind::String => Value::String(Vec::new()),
             ValueKind::List => Value::List(Vec::new()),
@@ -288,7 +292,7 @@ impl Builder {
             ValueKind::Array => Value::Array(Array::default()),
             ValueKind::Cron => Value::Cron(Cron::default()),
         };
-        Self { value, hint: 0 }
+        Self { value, hint: 0, size: 0, max }
     }
 
     pub(crate) fn finish(self) -> Value {
@@ -297,6 +301,10 @@ impl Builder {
 
     /// Takes the next event of the value.
     pub(crate) fn push(&mut self, event: &Event<'_>) -> Result<(), ErrorKind> {
+        self.size = self.size.saturating_add(size(event) as u64);
+        if self.size > self.max {
+            return Err(ErrorKind::LimitExceeded { limit: Limit::Value, claimed: self.size, max: self.max });
+        }
         match (&mut self.value, event) {
             (Value::String(s), Event::String(piece)) => s.extend_from_slice(piece.data),
             (Value::List(items), Event::ListItem(item)) => items.push(item.to_vec()),
@@ -333,6 +341,38 @@ impl Builder {
             _ => return Err(ErrorKind::BadStructure("an element of another type")),
         }
         Ok(())
+    }
+}
+
+/// About how many bytes an element takes when it is kept: its place in a vector, and its bytes.
+fn size(event: &Event<'_>) -> usize {
+    const STRING: usize = size_of::<Vec<u8>>();
+    match event {
+        Event::String(piece) => piece.data.len(),
+        Event::ListItem(item) | Event::SetMember(item) | Event::CronKey(item) | Event::CronArg(item) => {
+            STRING + item.len()
+        }
+        Event::ZSetMember { member, .. } => size_of::<(Vec<u8>, f64)>() + member.len(),
+        Event::HashField { field, value, .. } => size_of::<HashField>() + field.len() + value.len(),
+        Event::ArrayItem { value, .. } => {
+            let bytes = if let ArrayValue::Str(s) = value { s.len() } else { 0 };
+            size_of::<(u64, ArrayItem)>() + bytes
+        }
+        Event::ModuleItem(item) => {
+            let bytes = if let ModuleItem::Str(s) = item { s.len() } else { 0 };
+            size_of::<OwnedItem>() + bytes
+        }
+        Event::StreamEntry(entry) => {
+            let pairs = entry.fields.map(|(field, value)| 2 * STRING + field.len() + value.len());
+            size_of::<(StreamId, StreamPairs)>() + pairs.sum::<usize>()
+        }
+        Event::StreamGroup(group) => size_of::<Group>() + group.name.len(),
+        Event::StreamPending(_) => size_of::<Pending>(),
+        Event::StreamConsumer(consumer) => size_of::<Consumer>() + consumer.name.len(),
+        Event::StreamProducer { id, .. } => size_of::<Producer>() + id.len(),
+        Event::StreamProducerId { iid, .. } => size_of::<(Vec<u8>, StreamId)>() + iid.len(),
+        Event::Cron { script, .. } => script.len(),
+        _ => 0,
     }
 }
 

@@ -5,7 +5,9 @@ mod listpack;
 mod stream;
 mod writer;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 
 pub use convert::{ConvertError, Converted, convert};
 pub use writer::{WriteError, Writer};
@@ -90,6 +92,8 @@ pub enum EncodeErrorKind {
     Empty,
     /// A score or number that is NaN: old servers crash on it.
     NotANumber,
+    /// A field or member that occurs twice: servers refuse to load it.
+    Duplicate(&'static str),
     /// Parts that do not fit together, such as pending entries out of order.
     Inconsistent(&'static str),
 }
@@ -117,6 +121,7 @@ impl fmt::Display for EncodeError {
             }
             EncodeErrorKind::Empty => f.write_str("an aggregate without elements cannot exist"),
             EncodeErrorKind::NotANumber => f.write_str("a score or number that is not a number"),
+            EncodeErrorKind::Duplicate(what) => write!(f, "a {what} that occurs twice"),
             EncodeErrorKind::Inconsistent(why) => write!(f, "the value's parts do not fit together: {why}"),
         }
     }
@@ -125,10 +130,10 @@ impl fmt::Display for EncodeError {
 impl std::error::Error for EncodeError {}
 
 /// Appends a value to `out` as it is in a file behind the type byte, and gives its type: the plainest one that readers of the version know,
-/// which every newer reader knows too.
+/// which every newer reader knows too. Takes 10 to 20 bytes for each field or member, for as long as it lasts, to find those that occur twice.
 ///
 /// # Errors
-/// The version cannot express the value.
+/// The version cannot express the value, or no server can hold it.
 pub fn encode_value(out: &mut Vec<u8>, value: &Value, options: &EncodeOptions) -> Result<ValueType, EncodeError> {
     if value.is_empty() && matches!(value, Value::List(_) | Value::Set(_) | Value::ZSet(_) | Value::Hash(_)) {
         return Err(EncodeErrorKind::Empty.into());
@@ -210,6 +215,7 @@ impl Encoder<'_> {
                 Ok(ValueType::List)
             }
             Value::Set(members) => {
+                unique(members.iter(), members.len(), "member of a set")?;
                 self.strings(members);
                 Ok(ValueType::Set)
             }
@@ -233,6 +239,7 @@ impl Encoder<'_> {
         if members.iter().any(|(_, score)| score.is_nan()) {
             return Err(EncodeErrorKind::NotANumber.into());
         }
+        unique(members.iter().map(|(member, _)| member), members.len(), "member of a sorted set")?;
         let binary = self.options.knows(8);
         self.count(members.len());
         for (member, score) in members {
@@ -259,6 +266,7 @@ impl Encoder<'_> {
     }
 
     fn hash(&mut self, fields: &[HashField]) -> Result<ValueType, EncodeError> {
+        unique(fields.iter().map(|field| &field.field), fields.len(), "field of a hash")?;
         let expires = fields.iter().any(|field| field.expire_at_ms.is_some());
         let value_type = match self.options.version.dialect {
             _ if !expires => ValueType::Hash,
@@ -370,6 +378,16 @@ impl Encoder<'_> {
         self.strings(&cron.args);
         Ok(ValueType::KeydbCron)
     }
+}
+
+/// Fails when one of `names` occurs twice.
+fn unique<N: Eq + Hash>(
+    mut names: impl Iterator<Item = N>,
+    count: usize,
+    what: &'static str,
+) -> Result<(), EncodeError> {
+    let mut seen = HashSet::with_capacity(count);
+    if names.all(|name| seen.insert(name)) { Ok(()) } else { Err(EncodeErrorKind::Duplicate(what).into()) }
 }
 
 /// The integer whose text this is, if it is the text that servers would make of it.

@@ -1,13 +1,15 @@
 //! The parser: container, records and keys; values it leaves to the decoder or the scanner.
 
 mod records;
+mod unique;
 mod values;
 
 use crate::crc64::Running;
 use crate::decode::template::{Template, Templates};
 use crate::decode::{Decoder, Env};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Limit};
 use crate::event::Event;
+use crate::limits::Limits;
 use crate::options::{ParserOptions, ValueMode};
 use crate::scan::Scanner;
 use crate::tok::{Attributes, Buffers, Tok};
@@ -15,6 +17,8 @@ use crate::token::{At, Halt, Leaf};
 use crate::validate::Validator;
 use crate::value_type::ValueType;
 use crate::version::Version;
+
+use unique::UniqueKeys;
 
 /// How much may be passed over without an event before the parser says so. Keeps the caller's buffer small without an event for every trifle.
 const SILENT: usize = 4096;
@@ -75,6 +79,8 @@ pub struct Parser {
     defining: Template,
     /// Member of KeyDB's sub-key expiry whose time has not come yet.
     subkey: Option<Vec<u8>>,
+    /// The keys that were met, if none may be met twice.
+    unique: Option<Box<UniqueKeys>>,
     /// The event that was found last.
     tok: Tok,
     failure: Option<Error>,
@@ -179,6 +185,7 @@ impl Parser {
             templates: Templates::default(),
             defining: Template::default(),
             subkey: None,
+            unique: options.unique_keys.then(Box::default),
             tok: Tok::ValueEnd,
             failure: None,
         }
@@ -231,6 +238,10 @@ impl Parser {
         self.state == State::Done
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
     /// The event that was found last; `data` is what it was found in.
     #[inline(always)]
     pub(crate) fn event<'a>(&'a self, data: &'a [u8]) -> Event<'a> {
@@ -246,17 +257,40 @@ impl Parser {
     /// The machine itself.
     #[inline]
     pub(crate) fn step(&mut self, data: &[u8], eof: bool) -> Result<Step, Error> {
+        let left = self.options.limits.max_total - self.offset;
+        if data.len() as u64 > left {
+            return self.step_to_limit(data, left);
+        }
         match self.advance(data) {
-            Ok(()) => {
-                let at = self.scanned;
-                if let Some(crc) = &mut self.crc {
-                    crc.consume(data, at);
-                }
-                self.offset += at as u64;
-                self.scanned = 0;
-                Ok(Step::Event(at))
-            }
+            Ok(()) => Ok(self.found(data)),
             Err(halt) => self.halted(data, eof, halt),
+        }
+    }
+
+    /// An event was found.
+    #[inline(always)]
+    fn found(&mut self, data: &[u8]) -> Step {
+        let at = self.scanned;
+        if let Some(crc) = &mut self.crc {
+            crc.consume(data, at);
+        }
+        self.offset += at as u64;
+        self.scanned = 0;
+        Step::Event(at)
+    }
+
+    /// A step that must get along with `left` bytes: beyond them nothing is looked at, so that the result does not depend on how the input is cut.
+    #[cold]
+    fn step_to_limit(&mut self, data: &[u8], left: u64) -> Result<Step, Error> {
+        let data = &data[..usize::try_from(left).unwrap_or(data.len())];
+        match self.advance(data) {
+            Ok(()) => Ok(self.found(data)),
+            Err(Halt::Need(_)) if self.state != State::Done => {
+                let max = self.options.limits.max_total;
+                let claimed = max.saturating_add(1);
+                Err(self.fail(ErrorKind::LimitExceeded { limit: Limit::Total, claimed, max }, max))
+            }
+            Err(halt) => self.halted(data, false, halt),
         }
     }
 
@@ -266,15 +300,11 @@ impl Parser {
             Halt::Need(_) if self.state == State::Done => Ok(Step::Done),
             Halt::Need(_) if eof => Err(self.fail(ErrorKind::Truncated, self.offset + data.len() as u64)),
             Halt::Need(_) if self.scanned >= SILENT => {
-                let at = self.scanned;
-                if let Some(crc) = &mut self.crc {
-                    crc.consume(data, at);
-                }
-                self.offset += at as u64;
-                self.scanned = 0;
-                self.forget(at);
+                let passed = self.scanned;
+                let step = self.found(data);
+                self.forget(passed);
                 self.tok = Tok::Consumed;
-                Ok(Step::Event(at))
+                Ok(step)
             }
             Halt::Need(total) => Ok(Step::Need(total.saturating_sub(data.len()).clamp(1, MOST_WANTED))),
             Halt::Fail(fault) => {

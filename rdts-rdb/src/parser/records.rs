@@ -81,6 +81,10 @@ impl Parser {
             }
             _ => self.name(data, at)?,
         };
+        if let Some(unique) = &mut self.unique {
+            let key = self.buffers.bytes(data, key);
+            unique.add(key, self.options.limits.max_unique_keys).map_err(|kind| Halt::fail(kind, at))?;
+        }
         if self.attributes_used {
             self.drop_attributes();
         }
@@ -177,6 +181,9 @@ impl Parser {
             opcode::EOF => return self.end(data, at, next).map(Some),
             opcode::SELECT_DB => {
                 let (db, next) = token::length(data, next)?;
+                if let Some(unique) = &mut self.unique {
+                    unique.db = db;
+                }
                 (Some(Tok::SelectDb(db)), next)
             }
             opcode::RESIZE_DB => {

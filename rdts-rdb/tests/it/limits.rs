@@ -170,3 +170,64 @@ fn a_name_is_not_expanded_before_all_of_its_record_is_there() {
         assert!(bytewise < once * most, "{once:?} at once, {bytewise:?} with {retries} retries");
     }
 }
+
+/// Exactly as many bytes as the file has are enough; with fewer of them it ends at the limit, however it is cut.
+#[test]
+fn nothing_is_looked_at_beyond_the_total() {
+    for name in ["redis-2.8.17_alltypes.rdb", "redis-7.0.15_streams.rdb"] {
+        let file = crate::files::one("generated", name);
+        let len = file.len() as u64;
+        for mode in [ValueMode::Decode, ValueMode::Raw, ValueMode::RawOrDecode { limit: 1 << 20 }, ValueMode::Skip] {
+            let options = |total| options().value_mode(mode).limits(Limits::new().max_total(total));
+            assert_eq!(log(&file, Cut::Whole, options(len)).error, None);
+            for total in [0, 1, 8, 9, 100, len / 2, len - 9, len - 1] {
+                let expected = ErrorKind::LimitExceeded { limit: Limit::Total, claimed: total + 1, max: total };
+                let whole = log(&file, Cut::Whole, options(total));
+                let error = whole.error.as_ref().unwrap();
+                assert_eq!((error.kind(), error.offset()), (&expected, total), "{name} {mode:?}");
+                for cut in [Cut::Every(1), Cut::Every(1000), Cut::Random(300, total)] {
+                    assert_eq!(log(&file, cut, options(total)).error, whole.error, "{name} {mode:?} {total} {cut:?}");
+                }
+                // What ends before the limit is cut, as without one.
+                let cut = log(&file[..file.len().min(total as usize)], Cut::Whole, options(total)).error.unwrap();
+                assert_eq!(cut.kind(), &ErrorKind::Truncated);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_follows_the_file_does_not_count() {
+    let file = [&b"REDIS0003\x00\x01k\x01v\xFF"[..], &[b'x'; 100]].concat();
+    let log = log(&file, Cut::Whole, options().limits(Limits::new().max_total(15)));
+    assert_eq!((log.error, log.offset), (None, 15));
+}
+
+#[test]
+fn a_payload_has_a_total_and_an_owned_value_has_a_size() {
+    let file = crate::files::one("generated", "redis-7.0.15_streams.rdb");
+    let entries = |max| {
+        let options = options().limits(Limits::new().max_value(max));
+        rdts_rdb::Reader::with_options(&file[..], options).entries().collect::<Result<Vec<_>, _>>()
+    };
+    assert!(entries(1 << 20).is_ok());
+    let error = entries(100).unwrap_err();
+    let kind = error.as_rdb().unwrap().kind();
+    assert!(matches!(kind, ErrorKind::LimitExceeded { limit: Limit::Value, max: 100, .. }), "{error}");
+
+    let mut payload = Vec::new();
+    rdts_rdb::dump::append(&mut payload, rdts_rdb::ValueType::Set, b"\x02\x01a\x01b", 6);
+    let parsed = rdts_rdb::dump::Payload::parse(&payload).unwrap();
+    let events = |limits| parsed.events(options().limits(limits));
+    // Type byte and value: six bytes.
+    assert!(events(Limits::new().max_total(6)).collect_value().is_ok());
+    for result in
+        [events(Limits::new().max_total(5)).collect_value().map(drop), events(Limits::new().max_total(5)).validate()]
+    {
+        let kind = result.unwrap_err().kind().clone();
+        assert_eq!(kind, ErrorKind::LimitExceeded { limit: Limit::Total, claimed: 6, max: 5 });
+    }
+    // Two members of one byte, and what a vector of vectors takes for them.
+    assert!(events(Limits::new().max_value(50)).collect_value().is_ok());
+    assert!(events(Limits::new().max_value(49)).collect_value().is_err());
+}

@@ -4,11 +4,13 @@
 mod corpus;
 mod corrupt;
 mod dump;
+mod duplicates;
 mod expected;
 mod feed;
 mod files;
 mod limits;
 mod modes;
 mod readers;
+mod records;
 mod sha256;
 mod write;
