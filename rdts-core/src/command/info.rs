@@ -92,7 +92,7 @@ pub(super) enum Rule {
     /// `GEORADIUS key … STORE|STOREDIST destination`.
     Geo,
     /// `XREAD … STREAMS key … id …`.
-    Streams(Access),
+    Streams,
     /// `MIGRATE host port key|"" db timeout … KEYS key …`.
     Migrate,
 }

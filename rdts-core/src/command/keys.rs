@@ -91,7 +91,7 @@ pub fn keys(args: &[&[u8]]) -> Result<Keys> {
         Rule::Fixed(&[first, second, ..]) => Keys::new(resolve(first, args)?, resolve(second, args)?),
         Rule::Sort => with_store(args, 2, &[(b"LIMIT", 2), (b"BY", 1), (b"GET", 1)], &[b"STORE"]),
         Rule::Geo => with_store(args, 5, &[], &[b"STORE", b"STOREDIST"]),
-        Rule::Streams(access) => Keys::new(streams(args, access), NOTHING),
+        Rule::Streams => Keys::new(streams(args), NOTHING),
         Rule::Migrate => Keys::new(migrate(args), NOTHING),
     })
 }
@@ -153,7 +153,7 @@ fn with_store(args: &[&[u8]], from: usize, skipped: &[(&[u8], usize)], stores: &
 }
 
 /// The first half of what follows `STREAMS`.
-fn streams(args: &[&[u8]], access: Access) -> Range {
+fn streams(args: &[&[u8]]) -> Range {
     let mut at = 1;
     while let Some(word) = args.get(at) {
         let is = |other: &[u8]| word.eq_ignore_ascii_case(other);
@@ -161,7 +161,7 @@ fn streams(args: &[&[u8]], access: Access) -> Range {
             7 if is(b"STREAMS") => {
                 let left = args.len() - at - 1;
                 let count = if left.is_multiple_of(2) { left / 2 } else { 0 };
-                return Range { next: at + 1, end: at + 1 + count, step: 1, access };
+                return Range { next: at + 1, end: at + 1 + count, step: 1, access: Access::Read };
             }
             5 if is(b"NOACK") => 1,
             5 if is(b"GROUP") => 3,
@@ -180,13 +180,13 @@ fn migrate(args: &[&[u8]]) -> Range {
     while let Some(word) = args.get(at).filter(|_| args[3].is_empty()) {
         let is = |other: &[u8]| word.eq_ignore_ascii_case(other);
         at += match word.len() {
-            4 if is(b"KEYS") => return Range { next: at + 1, end: args.len(), step: 1, access: Access::Remove },
+            4 if is(b"KEYS") => return Range { next: at + 1, end: args.len(), step: 1, access: Access::Update },
             4 if is(b"AUTH") => 2,
             5 if is(b"AUTH2") => 3,
             _ => 1,
         };
     }
-    one(3, Access::Remove)
+    one(3, Access::Update)
 }
 
 #[cfg(test)]

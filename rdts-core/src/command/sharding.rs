@@ -60,7 +60,7 @@ pub fn sharding(args: &[&[u8]]) -> Result<Sharding> {
         "EVAL" | "EVALSHA" | "EVAL_RO" | "EVALSHA_RO" | "FCALL" | "FCALL_RO" if count == 0 => Sharding::Undeclared,
         _ if count == 0 => Sharding::Keyless,
         // Its patterns lead to keys that it does not name, even without STORE.
-        "SORT" | "SORT_RO" if sorts_by_pattern(args) => Sharding::Together,
+        "SORT" if sorts_by_pattern(args) => Sharding::Together,
         _ if count == 1 => Sharding::OneKey,
         "DEL" | "UNLINK" | "TOUCH" | "EXISTS" | "MSET" | "SLOTSRESTORE" => Sharding::Split,
         "MSETEX" if has(&[b"NX", b"XX"], msetex_options(args)?) => Sharding::Cross,

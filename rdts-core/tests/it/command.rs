@@ -1,5 +1,8 @@
 //! What we know of commands, beside what servers say of them.
 
+mod keys;
+mod table;
+
 use rdts_core::command::first_key;
 use rdts_testkit::Server;
 use redis::Value;
