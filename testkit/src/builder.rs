@@ -61,6 +61,20 @@ impl Builder {
         self
     }
 
+    /// Has a replica give its primary the password that it asks for itself.
+    pub(crate) fn with_masterauth(mut self) -> Self {
+        self.directives.retain(|(name, _)| name != "masterauth");
+        if let Some(password) = self.quoted_password() {
+            self.directives.push(("masterauth".to_owned(), password));
+        }
+        self
+    }
+
+    /// Its password as it stands in `redis.conf`.
+    pub(crate) fn quoted_password(&self) -> Option<String> {
+        self.password.as_deref().map(quoted)
+    }
+
     /// Loads a module that came with the server: a file name in its `modules` folder, such as `rejson.so`.
     ///
     /// # Panics

@@ -63,11 +63,7 @@ impl ClusterBuilder {
     /// Adds a directive to `redis.conf` of every node, as [`Builder::arg`] does. A `requirepass` is also what replicas
     /// give to their primaries.
     pub fn arg(mut self, name: &str, value: &str) -> Self {
-        self.node = self.node.arg(name, value);
-        if name.trim_start_matches("--") == "requirepass" {
-            let quoted = self.node.directives.last().map_or_else(String::new, |(_, value)| value.clone());
-            self.node = self.node.arg("masterauth", &quoted);
-        }
+        self.node = self.node.arg(name, value).with_masterauth();
         self
     }
 

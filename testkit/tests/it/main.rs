@@ -6,4 +6,5 @@ mod compare;
 mod fill;
 mod load;
 mod program;
+mod sentinel;
 mod server;

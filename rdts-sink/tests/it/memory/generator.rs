@@ -4,9 +4,7 @@ mod collections;
 mod streams;
 mod strings;
 
-use rdts_testkit::Version;
-
-use rdts_testkit::Rng;
+use rdts_testkit::{Rng, Version};
 
 /// A command: name and arguments.
 pub(crate) type Command = Vec<Vec<u8>>;
