@@ -75,8 +75,8 @@ impl<R: AsyncRead + Unpin> AsyncReader<R> {
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, ReadError> {
         let consumed = loop {
             match self.parser.step(self.buffer.filled(), self.eof)? {
-                Step::Event(consumed) if self.parser.found_nothing() => self.buffer.consume(consumed),
                 Step::Event(consumed) => break consumed,
+                Step::Nothing(consumed) => self.buffer.consume(consumed),
                 Step::Need(_) => self.fill().await?,
                 Step::Done => return Ok(None),
             }
@@ -85,11 +85,11 @@ impl<R: AsyncRead + Unpin> AsyncReader<R> {
         let at = self.buffer.mark();
         self.buffer.consume(consumed);
         if !self.choice.is_none()
-            && let Some(mode) = self.choice.mode(&self.parser.event(self.buffer.since(at)))
+            && let Some(mode) = self.parser.event(self.buffer.since(at), |event| self.choice.mode(&event))
         {
             self.parser.set_value_mode(mode);
         }
-        Ok(Some(self.parser.event(self.buffer.since(at))))
+        self.parser.event(self.buffer.since(at), |event| Ok(Some(event)))
     }
 
     async fn fill(&mut self) -> Result<(), ReadError> {

@@ -30,7 +30,10 @@ impl Buffer {
 
     #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
-        self.start += n;
+        // Adding nothing would make all that follows wait for it.
+        if n > 0 {
+            self.start += n;
+        }
     }
 
     /// The place of the first filled byte, for [`Self::since`].

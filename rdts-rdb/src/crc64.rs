@@ -8,7 +8,7 @@ pub(crate) fn checksum(data: &[u8]) -> u64 {
 }
 
 /// How far the digest may run ahead of what was consumed. Large enough for the vector code, small enough to find the bytes in the cache again.
-const AHEAD: usize = 64 * 1024;
+const AHEAD: usize = 16 * 1024;
 
 /// The bit-reversed polynomial 0xad93d23594c935a9.
 const POLYNOMIAL: u64 = 0x95AC_9329_AC4B_C9B5;

@@ -183,7 +183,7 @@ impl<'a> ValueEvents<'a> {
             self.done = true;
             self.check_end()?;
         }
-        Ok(Some(self.tok.event(self.value, &self.buffers, &self.attributes)))
+        self.tok.event(self.value, &self.buffers, &self.attributes, |event| Ok(Some(event)))
     }
 
     /// Walks the rest of the value to see whether it is sound: everything that decoding finds, and fields, members or names that occur twice

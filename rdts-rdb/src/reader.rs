@@ -69,8 +69,8 @@ impl<R: Read> Reader<R> {
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, ReadError> {
         let consumed = loop {
             match self.parser.step(self.buffer.filled(), self.eof)? {
-                Step::Event(consumed) if self.parser.found_nothing() => self.buffer.consume(consumed),
                 Step::Event(consumed) => break consumed,
+                Step::Nothing(consumed) => self.buffer.consume(consumed),
                 Step::Need(_) => self.fill()?,
                 Step::Done => return Ok(None),
             }
@@ -79,11 +79,11 @@ impl<R: Read> Reader<R> {
         let at = self.buffer.mark();
         self.buffer.consume(consumed);
         if !self.choice.is_none()
-            && let Some(mode) = self.choice.mode(&self.parser.event(self.buffer.since(at)))
+            && let Some(mode) = self.parser.event(self.buffer.since(at), |event| self.choice.mode(&event))
         {
             self.parser.set_value_mode(mode);
         }
-        Ok(Some(self.parser.event(self.buffer.since(at))))
+        self.parser.event(self.buffer.since(at), |event| Ok(Some(event)))
     }
 
     #[cold]

@@ -8,8 +8,10 @@ use crate::stream::{StreamConsumer, StreamEntry, StreamFields, StreamGroup, Stre
 use crate::value_type::ValueType;
 use crate::version::Version;
 
-/// Where bytes are.
+/// Where bytes are. As wide as the positions beside it: the compiler copies padding in units that overlap what was written, and the processor
+/// waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 pub(crate) enum Source {
     /// In the caller's buffer.
     Data,
@@ -240,37 +242,52 @@ pub(crate) enum ModuleTok {
 }
 
 impl Tok {
-    /// The event, borrowed from the caller's buffer and the machine's memory.
+    /// The event, borrowed from the caller's buffer and the machine's memory, as `wrap` wants it.
+    ///
+    /// Each kind is wrapped on its own: so the compiler builds it where the caller's caller wants it. An event that is built first and then
+    /// moved there is read in other units than it was written in, for which the processor must wait.
     #[inline(always)]
-    pub(crate) fn event<'a>(&self, data: &'a [u8], buffers: &'a Buffers, attributes: &'a Attributes) -> Event<'a> {
+    pub(crate) fn event<'a, T>(
+        &self,
+        data: &'a [u8],
+        buffers: &'a Buffers,
+        attributes: &'a Attributes,
+        wrap: impl FnOnce(Event<'a>) -> T,
+    ) -> T {
         let bytes = |span| buffers.bytes(data, span);
         let str = |tok| buffers.str(data, tok);
         match *self {
-            Self::Key { key, value_type } => Event::Key(KeyHeader {
+            Self::Key { key, value_type } => wrap(Event::Key(KeyHeader {
                 key: bytes(key),
                 value_type,
                 expire_at_ms: attributes.expire_at_ms,
                 idle_seconds: attributes.idle_seconds,
                 lfu_frequency: attributes.lfu_frequency,
                 extras: attributes.extras.as_deref(),
-            }),
-            Self::Raw(span) => Event::Raw(bytes(span)),
-            Self::RawChunk { data, last } => Event::RawChunk { data: bytes(data), last },
+            })),
+            Self::Raw(span) => wrap(Event::Raw(bytes(span))),
+            Self::RawChunk { data, last } => wrap(Event::RawChunk { data: bytes(data), last }),
             Self::String { total, offset, data, int } => {
-                Event::String(StringChunk { total_len: total, offset, data: bytes(data), int })
+                wrap(Event::String(StringChunk { total_len: total, offset, data: bytes(data), int }))
             }
-            Self::ValueEnd => Event::ValueEnd,
-            Self::ListItem(item) => Event::ListItem(str(item)),
-            Self::SetMember(member) => Event::SetMember(str(member)),
-            Self::ZSetMember { member, score } => Event::ZSetMember { member: str(member), score },
+            Self::ValueEnd => wrap(Event::ValueEnd),
+            Self::ListItem(item) => match str(item) {
+                Str::Bytes(b) => wrap(Event::ListItem(Str::Bytes(b))),
+                Str::Int(i) => wrap(Event::ListItem(Str::Int(i))),
+            },
+            Self::SetMember(member) => match str(member) {
+                Str::Bytes(b) => wrap(Event::SetMember(Str::Bytes(b))),
+                Str::Int(i) => wrap(Event::SetMember(Str::Int(i))),
+            },
+            Self::ZSetMember { member, score } => wrap(Event::ZSetMember { member: str(member), score }),
             Self::HashField { field, value, expire_at_ms } => {
-                Event::HashField { field: str(field), value: str(value), expire_at_ms }
+                wrap(Event::HashField { field: str(field), value: str(value), expire_at_ms })
             }
-            Self::StreamEntry { id, names, body, fields } => Event::StreamEntry(StreamEntry {
+            Self::StreamEntry { id, names, body, fields } => wrap(Event::StreamEntry(StreamEntry {
                 id,
                 fields: StreamFields { names: names.map(bytes), body: bytes(body), left: fields },
-            }),
-            _ => self.rare(data, buffers),
+            })),
+            _ => wrap(self.rare(data, buffers)),
         }
     }
 

@@ -16,6 +16,8 @@ use crate::tok::{Buffers, Source, Span, StrTok, Tok};
 use crate::token::{self, Halt, Leaf, StrHead};
 use crate::value_type::ValueType;
 
+pub(crate) use string::at_once as string_at_once;
+
 use packed::Packed;
 use stream::StreamState;
 use template::Templates;
@@ -36,8 +38,13 @@ impl Env<'_> {
     /// Puts an element in its place; `true` says that there is one.
     #[inline(always)]
     fn give(&mut self, tok: Tok) -> Leaf<bool> {
-        *self.out = tok;
+        self.put(tok);
         Ok(true)
+    }
+
+    #[inline(always)]
+    fn put(&mut self, tok: Tok) {
+        *self.out = tok;
     }
 }
 
@@ -134,6 +141,12 @@ impl Decoder {
     /// Begins the items of a module that stand without a value's head: auxiliary data, metadata of keys.
     pub(crate) fn start_items(&mut self) {
         self.state = State::ModuleItem;
+    }
+
+    /// Whether only the end of the value is still to come, or was just met.
+    #[inline(always)]
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::End
     }
 
     /// Puts the next element into `env.out`. `at` is where the machine has got to in `data`; it moves on, even when more data is needed.

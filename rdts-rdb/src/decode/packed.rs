@@ -154,6 +154,7 @@ impl Packed {
         match stop {
             Stop::Short(needed) if window.partial => Halt::Need(needed),
             Stop::Short(_) => self.fail(self.broken("it ends inside of an element"), window.at),
+            Stop::End => self.fail(self.broken("the end is where an element should be"), window.at),
             Stop::Bad(why) => self.fail(self.broken(why), window.at),
             Stop::Long(claimed) => {
                 let max = limits.max_element as u64;
@@ -243,6 +244,23 @@ fn tok(source: Source, element: Element) -> StrTok {
     }
 }
 
+/// The element at `at` of a ziplist or else a listpack.
+#[inline(always)]
+fn read<const ZIPLIST: bool>(
+    bytes: &[u8],
+    at: usize,
+    previous: &mut usize,
+    max: usize,
+) -> Result<(Element, usize), Stop> {
+    if ZIPLIST {
+        let (element, next) = ziplist::element(bytes, at, *previous, max)?;
+        *previous = next - at;
+        Ok((element, next))
+    } else {
+        listpack::element(bytes, at, max)
+    }
+}
+
 impl Decoder {
     pub(super) fn begin_packed(
         &mut self,
@@ -265,64 +283,55 @@ impl Decoder {
             self.packed.header(env, data, at)?;
             return Ok(false);
         }
-        let max = env.limits.max_element;
         match self.packed.form {
             Form::Listpack if self.packed.shape == Shape::StreamNode => self.stream_node(env, data, at),
-            Form::Listpack => self.packed_group(env, data, at, |bytes, at, _| listpack::element(bytes, at, max)),
-            Form::Ziplist => self.packed_group(env, data, at, |bytes, at, previous| {
-                let (element, next) = ziplist::element(bytes, at, *previous, max)?;
-                *previous = next - at;
-                Ok((element, next))
-            }),
+            Form::Listpack => self.packed_group::<false>(env, data, at),
+            Form::Ziplist => self.packed_group::<true>(env, data, at),
             Form::Intset => self.packed_integer(env, data, at),
             Form::Zipmap => self.packed_pair(env, data, at),
         }
     }
 
-    /// The next elements that belong together, of a blob that `read` reads.
+    /// The next elements that belong together, of a ziplist or else a listpack.
     #[inline(always)]
-    fn packed_group(
-        &mut self,
-        env: &mut Env<'_>,
-        data: &[u8],
-        at: &mut usize,
-        read: impl Fn(&[u8], usize, &mut usize) -> Result<(Element, usize), Stop>,
-    ) -> Leaf<bool> {
+    fn packed_group<const ZIPLIST: bool>(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {
+        let max = env.limits.max_element;
         let window = self.packed.window(&env.buffers.blob, data, *at);
         let (bytes, here, source) = (window.bytes, window.at, window.source);
-        match bytes.get(here) {
-            Some(&listpack::END) => return self.packed_end(env, data, at),
-            Some(_) => {}
-            None => return Err(self.packed.stopped(Stop::Short(here + 1), &window, env.limits)),
-        }
         let mut previous = self.packed.previous;
-        let stopped = |packed: &Packed, stop| packed.stopped(stop, &window, env.limits);
-        let mut another = |packed: &Packed, at: usize| {
-            if bytes.get(at) == Some(&listpack::END) {
-                return Err(stopped(packed, UNEVEN));
-            }
-            read(bytes, at, &mut previous).map_err(|stop| stopped(packed, stop))
+        let (first, mut next) = match read::<ZIPLIST>(bytes, here, &mut previous, max) {
+            Ok(read) => read,
+            Err(Stop::End) => return self.packed_end(env, data, at),
+            Err(stop) => return Err(self.packed.stopped(stop, &window, env.limits)),
         };
-        let (first, mut next) = another(&self.packed, here)?;
+        macro_rules! another {
+            ($at:expr) => {
+                match read::<ZIPLIST>(bytes, $at, &mut previous, max) {
+                    Ok(read) => read,
+                    Err(Stop::End) => return Err(self.packed.stopped(UNEVEN, &window, env.limits)),
+                    Err(stop) => return Err(self.packed.stopped(stop, &window, env.limits)),
+                }
+            };
+        }
         let mut count = 1;
-        let found = match self.packed.shape {
+        match self.packed.shape {
             Shape::Hash => {
-                let (second, after) = another(&self.packed, next)?;
+                let (second, after) = another!(next);
                 (next, count) = (after, 2);
-                Tok::HashField { field: tok(source, first), value: tok(source, second), expire_at_ms: None }
+                env.put(Tok::HashField { field: tok(source, first), value: tok(source, second), expire_at_ms: None });
             }
-            Shape::List => Tok::ListItem(tok(source, first)),
-            Shape::Set => Tok::SetMember(tok(source, first)),
+            Shape::List => env.put(Tok::ListItem(tok(source, first))),
+            Shape::Set => env.put(Tok::SetMember(tok(source, first))),
             Shape::ZSet => {
-                let (second, after) = another(&self.packed, next)?;
+                let (second, after) = another!(next);
                 (next, count) = (after, 2);
                 let score = second.resolve(bytes).to_f64();
                 let score = score.ok_or_else(|| self.packed.fail(ErrorKind::BadScore, here))?;
-                Tok::ZSetMember { member: tok(source, first), score }
+                env.put(Tok::ZSetMember { member: tok(source, first), score });
             }
             Shape::HashExpiry => {
-                let (second, after) = another(&self.packed, next)?;
-                let (third, after) = another(&self.packed, after)?;
+                let (second, after) = another!(next);
+                let (third, after) = another!(after);
                 (next, count) = (after, 3);
                 let expire_at_ms = match third {
                     Element::Int(0) => None,
@@ -333,7 +342,7 @@ impl Decoder {
                             .fail(ErrorKind::BadStructure("a field's expiry is no positive number"), here));
                     }
                 };
-                Tok::HashField { field: tok(source, first), value: tok(source, second), expire_at_ms }
+                env.put(Tok::HashField { field: tok(source, first), value: tok(source, second), expire_at_ms });
             }
             Shape::TemplateRef | Shape::TemplateOwn | Shape::StreamNode => {
                 let found = self.template_element(env, tok(source, first), here)?;
@@ -341,11 +350,11 @@ impl Decoder {
                 self.packed.advance(at, next - here);
                 return Ok(found);
             }
-        };
+        }
         self.packed.previous = previous;
         self.packed.seen = self.packed.seen.wrapping_add(count);
         self.packed.advance(at, next - here);
-        env.give(found)
+        Ok(true)
     }
 
     fn packed_integer(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {

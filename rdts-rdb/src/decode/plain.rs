@@ -22,18 +22,22 @@ impl Decoder {
             self.state = State::End;
             return Ok(false);
         }
-        let (tok, next) = match plain {
+        // Each kind of element is put in its place on its own: see `Tok::event`.
+        let next = match plain {
             Plain::Hash => {
                 let ((field, value), next) = pair(env, data, *at)?;
-                (Tok::HashField { field, value, expire_at_ms: None }, next)
+                env.put(Tok::HashField { field, value, expire_at_ms: None });
+                next
             }
             Plain::Set => {
                 let (member, next) = element(env, data, *at)?;
-                (Tok::SetMember(member), next)
+                env.put(Tok::SetMember(member));
+                next
             }
             Plain::List => {
                 let (item, next) = element(env, data, *at)?;
-                (Tok::ListItem(item), next)
+                env.put(Tok::ListItem(item));
+                next
             }
             Plain::ZSetBinary => {
                 let (member, at_score) = find(env, data, *at)?;
@@ -42,20 +46,26 @@ impl Decoder {
                 if score.is_nan() {
                     return Err(Halt::fail(ErrorKind::BadScore, at_score));
                 }
-                (Tok::ZSetMember { member: member.ready(env, data)?, score }, next)
+                let member = member.ready(env, data)?;
+                env.put(Tok::ZSetMember { member, score });
+                next
             }
             Plain::ZSetText => {
                 let (member, at_score) = find(env, data, *at)?;
                 let (score, next) = text_score(data, at_score)?;
-                (Tok::ZSetMember { member: member.ready(env, data)?, score }, next)
+                let member = member.ready(env, data)?;
+                env.put(Tok::ZSetMember { member, score });
+                next
             }
             Plain::HashExpiryFirst | Plain::HashExpiryLast | Plain::HashRelative => {
-                self.field_with_expiry(env, data, *at, plain)?
+                let (tok, next) = self.field_with_expiry(env, data, *at, plain)?;
+                env.put(tok);
+                next
             }
         };
         *at = next;
         self.left -= 1;
-        env.give(tok)
+        Ok(true)
     }
 }
 

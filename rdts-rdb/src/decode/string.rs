@@ -6,6 +6,17 @@ use crate::str::INT_TEXT;
 use crate::tok::{Source, Span, Tok};
 use crate::token::{self, Halt, Leaf, StrHead};
 
+/// Where the string value at the start of `data` is, if it is plain, there as a whole and not above `max`: what most of them are.
+#[inline(always)]
+pub(crate) fn at_once(data: &[u8], max: usize) -> Option<Span> {
+    let (start, len) = match *data {
+        [len @ 0..0x40, ..] => (1, usize::from(len)),
+        [high @ 0x40..0x80, low, ..] => (2, usize::from(high & 0x3F) << 8 | usize::from(low)),
+        _ => return None,
+    };
+    (len <= max && len <= data.len() - start).then(|| Span::new(Source::Data, start, start + len))
+}
+
 impl Decoder {
     #[inline]
     pub(super) fn begin_string(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<bool> {

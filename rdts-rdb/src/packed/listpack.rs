@@ -59,7 +59,7 @@ fn long_element(window: &[u8], at: usize, first: u8, max: usize) -> Result<(Elem
         }
         0xF3 => (Element::Int(i64::from(i32::from_le_bytes(bytes(window, at + 1)?))), at + 5),
         0xF4 => (Element::Int(i64::from_le_bytes(bytes(window, at + 1)?)), at + 9),
-        END => return Err(Stop::Bad("the end is where an element should be")),
+        END => return Err(Stop::End),
         _ => return Err(Stop::Bad("unknown encoding of an element")),
     };
     reach(window, end)?;

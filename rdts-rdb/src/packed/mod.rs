@@ -35,6 +35,8 @@ impl Element {
 pub(crate) enum Stop {
     /// The window must have at least this many bytes.
     Short(usize),
+    /// The terminator is where an element should be.
+    End,
     /// The blob is broken.
     Bad(&'static str),
     /// An element claims more bytes than are admitted.

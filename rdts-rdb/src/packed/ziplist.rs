@@ -30,7 +30,7 @@ pub(crate) fn element(window: &[u8], at: usize, previous: usize, max: usize) -> 
     let (stated, at) = match first {
         0..254 => (usize::from(first), at + 1),
         254 => (u32::from_le_bytes(bytes(window, at + 1)?) as usize, at + 5),
-        END => return Err(Stop::Bad("the end is where an entry should be")),
+        END => return Err(Stop::End),
     };
     if stated != previous {
         return Err(Stop::Bad("an entry misstates the length of the one before"));

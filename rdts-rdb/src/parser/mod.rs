@@ -111,6 +111,8 @@ pub(crate) enum Step {
     Need(usize),
     /// So many bytes are consumed with it.
     Event(usize),
+    /// So many bytes are consumed, and there is no event but [`Event::Consumed`].
+    Nothing(usize),
     Done,
 }
 
@@ -129,6 +131,8 @@ enum State {
     /// A key was delivered.
     Value(ValueType),
     Decode,
+    /// Behind the last element of a value that is decoded.
+    ValueEnd,
     /// A value that has to be in the slice as a whole.
     Whole {
         value_type: ValueType,
@@ -201,7 +205,7 @@ impl Parser {
     #[inline]
     pub fn parse<'a>(&'a mut self, data: &'a [u8], eof: bool) -> Result<Progress<'a>, Error> {
         match self.step(data, eof)? {
-            Step::Event(consumed) => Ok(Progress::Parsed { consumed, event: self.event(data) }),
+            Step::Event(consumed) | Step::Nothing(consumed) => self.event(data, |event| Ok(Progress::Parsed { consumed, event })),
             Step::Need(more) => Ok(Progress::NeedMoreData(more)),
             Step::Done => Ok(Progress::Done),
         }
@@ -242,16 +246,10 @@ impl Parser {
         &self.options.limits
     }
 
-    /// The event that was found last; `data` is what it was found in.
+    /// The event that was found last, as `wrap` wants it; `data` is what it was found in.
     #[inline(always)]
-    pub(crate) fn event<'a>(&'a self, data: &'a [u8]) -> Event<'a> {
-        self.tok.event(data, &self.buffers, &self.attributes)
-    }
-
-    /// Whether the event that was found last is [`Event::Consumed`].
-    #[inline]
-    pub(crate) fn found_nothing(&self) -> bool {
-        matches!(self.tok, Tok::Consumed)
+    pub(crate) fn event<'a, T>(&'a self, data: &'a [u8], wrap: impl FnOnce(Event<'a>) -> T) -> T {
+        self.tok.event(data, &self.buffers, &self.attributes, wrap)
     }
 
     /// The machine itself.
@@ -262,21 +260,24 @@ impl Parser {
             return self.step_to_limit(data, left);
         }
         match self.advance(data) {
-            Ok(()) => Ok(self.found(data)),
+            Ok(()) => Ok(Step::Event(self.consume(data))),
             Err(halt) => self.halted(data, eof, halt),
         }
     }
 
-    /// An event was found.
+    /// What was passed over counts as consumed from now on.
     #[inline(always)]
-    fn found(&mut self, data: &[u8]) -> Step {
+    fn consume(&mut self, data: &[u8]) -> usize {
         let at = self.scanned;
-        if let Some(crc) = &mut self.crc {
-            crc.consume(data, at);
+        // Adding nothing would make all that follows wait for it.
+        if at > 0 {
+            if let Some(crc) = &mut self.crc {
+                crc.consume(data, at);
+            }
+            self.offset += at as u64;
+            self.scanned = 0;
         }
-        self.offset += at as u64;
-        self.scanned = 0;
-        Step::Event(at)
+        at
     }
 
     /// A step that must get along with `left` bytes: beyond them nothing is looked at, so that the result does not depend on how the input is cut.
@@ -284,7 +285,7 @@ impl Parser {
     fn step_to_limit(&mut self, data: &[u8], left: u64) -> Result<Step, Error> {
         let data = &data[..usize::try_from(left).unwrap_or(data.len())];
         match self.advance(data) {
-            Ok(()) => Ok(self.found(data)),
+            Ok(()) => Ok(Step::Event(self.consume(data))),
             Err(Halt::Need(_)) if self.state != State::Done => {
                 let max = self.options.limits.max_total;
                 let claimed = max.saturating_add(1);
@@ -300,11 +301,10 @@ impl Parser {
             Halt::Need(_) if self.state == State::Done => Ok(Step::Done),
             Halt::Need(_) if eof => Err(self.fail(ErrorKind::Truncated, self.offset + data.len() as u64)),
             Halt::Need(_) if self.scanned >= SILENT => {
-                let passed = self.scanned;
-                let step = self.found(data);
-                self.forget(passed);
+                let at = self.consume(data);
+                self.forget(at);
                 self.tok = Tok::Consumed;
-                Ok(step)
+                Ok(Step::Nothing(at))
             }
             Halt::Need(total) => Ok(Step::Need(total.saturating_sub(data.len()).clamp(1, MOST_WANTED))),
             Halt::Fail(fault) => {
@@ -337,6 +337,7 @@ impl Parser {
                 State::Records => self.record(data)?,
                 State::Value(value_type) => self.begin_value(value_type, data)?,
                 State::Decode => self.decode(data)?,
+                State::ValueEnd => self.value_end(),
                 State::Whole { value_type, limit } => self.whole(data, value_type, limit)?,
                 _ => self.uncommon(data)?,
             };
@@ -364,7 +365,7 @@ impl Parser {
             }
             State::AuxSkip => self.aux_skip(data),
             State::Done => Err(Halt::Need(usize::MAX)),
-            State::Records | State::Value(_) | State::Decode | State::Whole { .. } => Ok(None),
+            State::Records | State::Value(_) | State::Decode | State::ValueEnd | State::Whole { .. } => Ok(None),
         }?;
         Ok(self.give(tok))
     }

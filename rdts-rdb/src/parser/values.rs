@@ -1,6 +1,7 @@
 //! The ways to take a value.
 
 use super::{Parser, State};
+use crate::decode;
 use crate::options::ValueMode;
 use crate::tok::{Source, Span, Tok};
 use crate::token::{Halt, Leaf};
@@ -23,6 +24,14 @@ impl Parser {
                 self.state = State::WholeWalk { value_type, limit };
             }
             ValueMode::Decode | ValueMode::RawOrDecode { .. } => {
+                if value_type == ValueType::String
+                    && let Some(string) = decode::string_at_once(data, self.options.limits.chunk)
+                {
+                    self.tok = Tok::String { total: string.len() as u64, offset: 0, data: string, int: None };
+                    self.scanned = string.end;
+                    self.state = State::ValueEnd;
+                    return Ok(true);
+                }
                 self.decoder.start(value_type);
                 self.state = State::Decode;
                 return self.decode(data);
@@ -69,10 +78,18 @@ impl Parser {
     pub(super) fn decode(&mut self, data: &[u8]) -> Leaf<bool> {
         let (decoder, mut env, at) = self.decoder();
         decoder.step(&mut env, data, at)?;
-        if let Tok::ValueEnd = self.tok {
-            self.end_of_value();
+        if self.decoder.is_done() {
+            // Unless that was the end already.
+            self.state = if let Tok::ValueEnd = self.tok { State::Records } else { State::ValueEnd };
         }
         Ok(true)
+    }
+
+    #[inline(always)]
+    pub(super) fn value_end(&mut self) -> bool {
+        self.tok = Tok::ValueEnd;
+        self.end_of_value();
+        true
     }
 
     /// A value that is delivered whole if it is small enough: nothing is consumed until that is known.
@@ -125,7 +142,7 @@ impl Parser {
     /// Walks on through the value, from `walked`.
     fn walk(&mut self, data: &[u8]) -> Leaf<()> {
         let Self { decoder, validator, walked, .. } = self;
-        let mut env = crate::decode::Env {
+        let mut env = decode::Env {
             limits: &self.options.limits,
             buffers: &mut self.buffers,
             templates: &self.templates,
