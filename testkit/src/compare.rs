@@ -1,22 +1,23 @@
-//! Whether two servers hold the same: by the server's own digest, and key by key.
+//! Whether two deployments hold the same: by the server's own digest, and key by key.
 
 mod content;
 mod hll;
+mod shard;
 mod side;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::Server;
-use crate::wire;
+use crate::deployment::Deployment;
+use crate::{Server, wire};
 use content::Entry;
 use side::Side;
 
 /// Keys that are read from both sides at a time.
 const CHUNK: usize = 1000;
 
-/// One difference between two servers.
+/// One difference between two deployments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -34,9 +35,9 @@ pub struct Difference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DifferenceKind {
-    /// The right server lacks it.
+    /// The right side lacks it.
     Missing,
-    /// The left server lacks it.
+    /// The left side lacks it.
     Extra,
     /// Another type.
     Type,
@@ -48,6 +49,11 @@ pub enum DifferenceKind {
     FieldExpiry,
     /// Equal entries of a stream, but another last ID, group, consumer or pending entry.
     StreamState,
+    /// On one of the sides it is at two servers.
+    Twice,
+    /// On one of the sides it is at a node of a cluster that does not have its slot. What that node has of it does not
+    /// count.
+    Misplaced,
 }
 
 impl fmt::Display for Difference {
@@ -91,13 +97,14 @@ pub fn digest(server: &Server) -> String {
 }
 
 /// All differences between what `left` and `right` hold, in all databases: keys, types, values, expiry of keys and,
-/// where both servers know it, of hash fields, and the whole state of streams. The two must be at rest.
+/// where all servers know it, of hash fields, and the whole state of streams. Either side may be one server, a cluster
+/// or several servers; each of its keys must be in one place. They must be at rest; a slot of a cluster may be open.
 ///
 /// # Panics
 /// When a server cannot be read.
 #[track_caller]
 #[must_use]
-pub fn compare(left: &Server, right: &Server) -> Vec<Difference> {
+pub fn compare<'a>(left: impl Into<Deployment<'a>>, right: impl Into<Deployment<'a>>) -> Vec<Difference> {
     compare_with(left, right, &CompareOptions::default())
 }
 
@@ -107,16 +114,22 @@ pub fn compare(left: &Server, right: &Server) -> Vec<Difference> {
 /// When a server cannot be read.
 #[track_caller]
 #[must_use]
-pub fn compare_with(left: &Server, right: &Server, options: &CompareOptions) -> Vec<Difference> {
+pub fn compare_with<'a>(
+    left: impl Into<Deployment<'a>>,
+    right: impl Into<Deployment<'a>>,
+    options: &CompareOptions,
+) -> Vec<Difference> {
     let tolerance = i64::try_from(options.time_tolerance.as_millis()).expect("a tolerance of less than an age");
-    let mut left = Side::new(left);
-    let mut right = Side::new(right);
+    let mut left = Side::new(&left.into());
+    let mut right = Side::new(&right.into());
     left.agree_on_abilities(&mut right, options.idle_stream_state);
     let mut differences = Vec::new();
-    let dbs: BTreeSet<u32> = left.dbs().chain(right.dbs()).collect();
+    let dbs: BTreeSet<u32> = left.dbs().union(&right.dbs()).copied().collect();
     for db in dbs {
-        let (left_keys, right_keys) = both(&mut left, &mut right, |side| side.keys(db));
-        let all: Vec<&[u8]> = left_keys.union(&right_keys).map(Vec::as_slice).collect();
+        let (left_wrong, right_wrong) = both(&mut left, &mut right, |side| side.scan(db));
+        differences.extend(left_wrong.into_iter().chain(right_wrong));
+        let all: BTreeSet<Vec<u8>> = left.keys().chain(right.keys()).cloned().collect();
+        let all: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
         for keys in all.chunks(CHUNK) {
             let (left_entries, right_entries) = both(&mut left, &mut right, |side| side.entries(keys));
             for ((key, left), right) in keys.iter().zip(&left_entries).zip(&right_entries) {
@@ -132,8 +145,9 @@ pub fn compare_with(left: &Server, right: &Server, options: &CompareOptions) -> 
 /// # Panics
 /// When the two differ; the message has the first differences.
 #[track_caller]
-pub fn assert_same(left: &Server, right: &Server) {
-    let differences = compare(left, right);
+pub fn assert_same<'a>(left: impl Into<Deployment<'a>>, right: impl Into<Deployment<'a>>) {
+    let (left, right) = (left.into(), right.into());
+    let differences = compare(left.clone(), right.clone());
     if !differences.is_empty() {
         let shown: Vec<String> = differences.iter().take(20).map(ToString::to_string).collect();
         let (count, left, right) = (differences.len(), left.name(), right.name());

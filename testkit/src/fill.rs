@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, Pipeline, Value};
 
-use crate::Server;
+use crate::cluster::{Router, Unit};
+use crate::deployment::{Deployment, slot_of};
 use crate::rng::Rng;
 use crate::wire::{add, send};
 
@@ -66,17 +67,27 @@ const BATCH_BYTES: usize = 512 * 1024;
 /// The year 2096, in milliseconds: a fixed time, so that two servers filled at different times hold the same.
 const FAR_FUTURE: u64 = 4_000_000_000_000;
 
-/// Writes a data set to a server. A million small strings take a few seconds.
+/// Writes a data set to a server or a cluster, where all of it is in database 0. A million small strings take a few
+/// seconds.
 ///
 /// # Panics
-/// When the server refuses anything of it.
+/// When a server refuses anything of it, or is asked to be one of several servers: only their proxy knows which.
 #[track_caller]
-pub fn fill(server: &Server, options: &FillOptions) -> FillReport {
+pub fn fill<'a, D: Into<Deployment<'a>>>(target: D, options: &FillOptions) -> FillReport {
     let start = Instant::now();
-    let mut writer = Writer { connection: server.connection(), commands: Pipeline::new(), bytes: 0 };
+    let (goal, version) = match target.into() {
+        Deployment::Sentinel(sentinel) => {
+            let primary = sentinel.server(sentinel.primary());
+            (Goal::Server(primary.connection()), primary.version())
+        }
+        Deployment::Server(server) => (Goal::Server(server.connection()), server.version()),
+        Deployment::Cluster(cluster) => (Goal::Cluster(Router::new(cluster), Vec::new()), cluster.version()),
+        Deployment::Servers(_) => panic!("fill each of the servers by itself"),
+    };
+    let mut writer = Writer { goal, commands: Pipeline::new(), bytes: 0 };
     writer.add(&["SELECT", "0"]);
     strings(&mut writer, options);
-    let elements = mixed::write(&mut writer, server.version(), options.mixed, Rng::new(options.seed ^ 1));
+    let elements = mixed::write(&mut writer, version, options.mixed, Rng::new(options.seed ^ 1));
     writer.flush();
     FillReport { keys: options.strings + options.mixed, elements: options.strings + elements, time: start.elapsed() }
 }
@@ -105,15 +116,24 @@ fn strings(writer: &mut Writer, options: &FillOptions) {
 
 /// Collects commands and sends them in batches.
 struct Writer {
-    connection: Connection,
+    goal: Goal,
     commands: Pipeline,
     bytes: usize,
+}
+
+enum Goal {
+    Server(Connection),
+    /// Collects what is to be routed instead of the pipeline.
+    Cluster(Router, Vec<Unit>),
 }
 
 impl Writer {
     #[track_caller]
     fn add<A: AsRef<[u8]>>(&mut self, args: &[A]) {
-        add(&mut self.commands, args);
+        match &mut self.goal {
+            Goal::Server(_) => add(&mut self.commands, args),
+            Goal::Cluster(_, units) => units.extend(routed(args)),
+        }
         self.bytes += args.iter().map(|arg| arg.as_ref().len() + 16).sum::<usize>();
         if self.bytes >= BATCH_BYTES {
             self.flush();
@@ -131,7 +151,17 @@ impl Writer {
 
     #[track_caller]
     fn flush(&mut self) {
-        for reply in send(&mut self.connection, &self.commands) {
+        let replies = match &mut self.goal {
+            Goal::Server(connection) => send(connection, &self.commands),
+            Goal::Cluster(router, units) => {
+                let outcomes = router.run_all(units).into_iter();
+                units.clear();
+                outcomes
+                    .flat_map(|outcome| outcome.unwrap_or_else(|error| panic!("filling a cluster: {error}")))
+                    .collect()
+            }
+        };
+        for reply in replies {
             if let Value::ServerError(error) = reply {
                 panic!("filling a server: {error:?}");
             }
@@ -139,4 +169,15 @@ impl Writer {
         self.commands.clear();
         self.bytes = 0;
     }
+}
+
+/// A command for a cluster, which has one database: an MSET goes key by key.
+fn routed<A: AsRef<[u8]>>(args: &[A]) -> Vec<Unit> {
+    let args: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_ref().to_vec()).collect();
+    let commands = match &*args[0] {
+        b"SELECT" => Vec::new(),
+        b"MSET" => args[1..].chunks(2).map(|pair| vec![b"SET".to_vec(), pair[0].clone(), pair[1].clone()]).collect(),
+        _ => vec![args],
+    };
+    commands.into_iter().map(|command| Unit { slot: slot_of(&command), commands: vec![command] }).collect()
 }

@@ -19,6 +19,7 @@
 mod builder;
 mod cluster;
 mod compare;
+mod deployment;
 mod fill;
 mod load;
 mod process;
@@ -34,6 +35,7 @@ mod wire;
 pub use builder::Builder;
 pub use cluster::{Cluster, ClusterBuilder, OpenSlot};
 pub use compare::{CompareOptions, Difference, DifferenceKind, assert_same, compare, compare_with, digest};
+pub use deployment::Deployment;
 pub use fill::{FillOptions, FillReport, fill};
 pub use load::{Load, LoadOptions, LoadReport};
 pub use process::{Signal, free_port};

@@ -2,6 +2,7 @@
 
 mod collections;
 mod generator;
+mod goal;
 mod misc;
 mod streams;
 mod strings;
@@ -12,12 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use redis::{Connection, Pipeline, Value};
+use redis::{Pipeline, Value};
 
-use crate::Server;
+use crate::cluster::Unit;
+use crate::deployment::Deployment;
 use crate::wait::poll;
-use crate::wire::{add, array, bytes, send};
+use crate::wire::{array, bytes};
 use generator::{Generator, Op};
+use goal::Goal;
 
 /// What a [`Load`] writes.
 #[derive(Debug, Clone)]
@@ -27,15 +30,26 @@ pub struct LoadOptions {
     pub seed: u64,
     /// Commands a second; 0 for as many as the server takes. Default: 2000.
     pub rate: u32,
-    /// The databases written to. Default: 0, 1 and 9.
+    /// The databases written to; of a cluster always 0 alone. Default: 0, 1 and 9.
     pub dbs: Vec<u32>,
-    /// Keys of each kind in each database. Few of them make each key see many commands. Default: 50.
+    /// Keys of each kind in each database. Few of them make each key see many commands; three of a kind share a slot of a
+    /// cluster, so that few of them are in few slots. Default: 50.
     pub keys: u64,
+    /// What all keys begin with: loads on several servers whose data comes together need different ones. Default: `load`.
+    pub prefix: String,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { seed: 1, rate: 2000, dbs: vec![0, 1, 9], keys: 50 }
+        Self { seed: 1, rate: 2000, dbs: vec![0, 1, 9], keys: 50, prefix: "load".to_owned() }
+    }
+}
+
+impl LoadOptions {
+    /// What is fit for a cluster: database 0, and keys in 100 slots.
+    #[must_use]
+    pub fn cluster() -> Self {
+        Self { dbs: vec![0], keys: 300, ..Self::default() }
     }
 }
 
@@ -45,6 +59,9 @@ impl Default for LoadOptions {
 pub struct LoadReport {
     /// Commands that the server has executed, those inside of MULTI/EXEC as well.
     pub commands: u64,
+    /// Commands of which it is not known whether they were executed, since the connection broke, or the node was no
+    /// primary any more. Always 0 of a single server.
+    pub unknown: u64,
     /// Commands that it refused: at most one of a hundred.
     pub errors: u64,
     /// From the first to the last.
@@ -57,7 +74,9 @@ pub struct LoadReport {
 ///
 /// It uses every type, and only commands that the server has: strings, counters, bitmaps, HyperLogLogs, lists, sets,
 /// sorted sets, hashes with fields that expire, geo sets, streams with groups, scripts, functions, transactions,
-/// several databases, binary and empty values, moves and swaps. Its keys are apart from those of
+/// several databases, binary and empty values, moves and swaps. On a cluster, all keys of a command or a transaction are
+/// in one slot, by their hash tag. Through resharding and promotions it goes on, by redirections and what the Sentinels
+/// say: whatever came of it then is in the deployment in the end. Its keys are apart from those of
 /// [`fill`](crate::fill()). A key with a short time to live is only ever written as a whole together with its TTL, so
 /// that the outcome does not depend on which of two clocks ends it first; all others live for hours.
 #[derive(Debug)]
@@ -71,16 +90,16 @@ pub struct Load {
 const BATCH: u64 = 64;
 
 impl Load {
-    /// Starts writing to `server`.
+    /// Starts writing to a server, a cluster, or what Sentinels watch over.
     ///
     /// # Panics
-    /// When the server cannot be reached.
+    /// When it cannot be reached, or is several servers.
     #[track_caller]
     #[must_use = "a load ends with `stop`"]
-    pub fn start(server: &Server, options: LoadOptions) -> Self {
+    pub fn start<'a, D: Into<Deployment<'a>>>(target: D, options: LoadOptions) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
-        let mut writer = Writer::new(server, options);
+        let mut writer = Writer::new(&target.into(), options);
         let (stopped, progress) = (Arc::clone(&stop), Arc::clone(&sent));
         let run = move || {
             while !stopped.load(Ordering::Relaxed) {
@@ -99,8 +118,8 @@ impl Load {
     /// # Panics
     /// As [`Load::stop`].
     #[track_caller]
-    pub fn run(server: &Server, options: LoadOptions, commands: u64) -> LoadReport {
-        let mut writer = Writer::new(server, options);
+    pub fn run<'a, D: Into<Deployment<'a>>>(target: D, options: LoadOptions, commands: u64) -> LoadReport {
+        let mut writer = Writer::new(&target.into(), options);
         while writer.report.commands < commands {
             writer.batch(commands - writer.report.commands);
         }
@@ -131,7 +150,7 @@ impl Load {
     /// Ends the load; everything that it sent has been answered.
     ///
     /// # Panics
-    /// When the connection broke, or the server refused more than one command of a hundred: the load would not be what
+    /// When the connection to a single server broke, a deployment was down for 60 s, or a server refused more than one command of a hundred: the load would not be what
     /// it claims to be.
     #[track_caller]
     pub fn stop(self) -> LoadReport {
@@ -141,7 +160,7 @@ impl Load {
 }
 
 struct Writer {
-    connection: Connection,
+    goal: Goal,
     generator: Generator,
     ops: Vec<&'static Op>,
     options: LoadOptions,
@@ -151,56 +170,80 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(server: &Server, options: LoadOptions) -> Self {
-        let mut connection = server.connection();
-        let known = send(&mut connection, redis::pipe().cmd("COMMAND")).into_iter().flat_map(array);
+    #[track_caller]
+    fn new(deployment: &Deployment<'_>, mut options: LoadOptions) -> Self {
+        let mut goal = Goal::new(deployment);
+        let (server, _) = deployment.parts()[0];
+        let known = array(server.cmd(&["COMMAND"])).into_iter();
         let names = known.filter_map(|command| array(command).into_iter().next()).map(bytes);
         let known: BTreeSet<String> = names.map(|name| String::from_utf8_lossy(&name).to_ascii_lowercase()).collect();
         let version = server.version();
         let all = [strings::OPS, collections::OPS, streams::OPS, misc::OPS];
         let ops = all.into_iter().flatten();
         let ops = ops.filter(|op| known.contains(op.command) && version.has_redis(op.since.0, op.since.1)).collect();
-        let generator = Generator::new(&options);
+        let in_slots = matches!(goal, Goal::Cluster(_));
+        if in_slots {
+            options.dbs = vec![0];
+        }
+        let generator = Generator::new(&options, in_slots);
         let mut setup = Pipeline::new();
-        misc::set_up(&mut setup, &known, &options.dbs, &generator.all_keys("stream"));
-        for reply in send(&mut connection, &setup) {
+        misc::set_up_code(&mut setup, &known);
+        let mut replies = goal.everywhere(&setup);
+        if let Goal::Cluster(router) = &mut goal {
+            router.set_script(misc::SCRIPT);
+        }
+        replies.extend(goal.run(&misc::groups(&known, &options.dbs, &generator)).replies);
+        for reply in replies {
             if let Value::ServerError(error) = reply {
                 // A load before this one may have made the groups.
                 assert!(error.code() == "BUSYGROUP", "the load cannot begin: {error:?}");
             }
         }
-        let report = LoadReport { commands: 0, errors: 0, time: Duration::ZERO, kinds: BTreeSet::new() };
-        Self { connection, generator, ops, options, start: Instant::now(), report, refusals: BTreeMap::new() }
+        let report = LoadReport { commands: 0, unknown: 0, errors: 0, time: Duration::ZERO, kinds: BTreeSet::new() };
+        Self { goal, generator, ops, options, start: Instant::now(), report, refusals: BTreeMap::new() }
     }
 
     /// Sends and awaits a few commands.
     fn batch(&mut self, at_most: u64) {
         self.pace();
         let goal = self.generator.rng.between(1, BATCH).min(at_most);
-        let mut commands = Pipeline::new();
-        if self.generator.rng.one_in(4) {
-            let db = *self.generator.rng.pick(&self.options.dbs);
-            add(&mut commands, &["SELECT", &db.to_string()]);
-        } else if self.report.commands == 0 {
-            add(&mut commands, &["SELECT", &self.options.dbs[0].to_string()]);
+        let mut units = Vec::new();
+        let mut count = 0;
+        let mut push = |slot, commands: Vec<Vec<Vec<u8>>>| {
+            count += commands.len() as u64;
+            units.push(Unit { slot, commands });
+            count
+        };
+        let mut length = 0;
+        if !self.generator.in_slots() {
+            // A new connection does not know which database is selected.
+            let often = if matches!(self.goal, Goal::Sentinel(_)) { 1 } else { 4 };
+            if self.generator.rng.one_in(often) {
+                let db = *self.generator.rng.pick(&self.options.dbs);
+                length = push(None, vec![select(db)]);
+            } else if self.report.commands == 0 {
+                length = push(None, vec![select(self.options.dbs[0])]);
+            }
         }
-        while (commands.len() as u64) < goal {
+        while length < goal {
             let op = **self.generator.rng.pick(&self.ops);
             self.report.kinds.insert(op.command);
+            let slot = self.generator.next_slot();
             (op.build)(&mut self.generator);
-            let transaction = self.generator.commands.len() > 1 && op.atomic;
-            if transaction {
-                add(&mut commands, &["MULTI"]);
-            }
-            for command in self.generator.commands.drain(..) {
-                add(&mut commands, &command);
-            }
-            if transaction {
-                add(&mut commands, &["EXEC"]);
+            let commands = std::mem::take(&mut self.generator.commands);
+            if commands.len() > 1 && op.atomic {
+                let multi = [vec![b"MULTI".to_vec()]].into_iter();
+                length = push(slot, multi.chain(commands).chain([vec![b"EXEC".to_vec()]]).collect());
+            } else {
+                for command in commands {
+                    length = push(slot, vec![command]);
+                }
             }
         }
-        self.report.commands += commands.len() as u64;
-        for reply in send(&mut self.connection, &commands) {
+        let outcome = self.goal.run(&units);
+        self.report.unknown += outcome.unknown;
+        self.report.commands += count - outcome.unknown;
+        for reply in outcome.replies {
             self.count_errors(reply);
         }
     }
@@ -233,4 +276,8 @@ impl Writer {
         assert!(errors * 100 <= commands, "{errors} of {commands} commands were refused: {:?}", self.refusals);
         self.report
     }
+}
+
+fn select(db: u32) -> Vec<Vec<u8>> {
+    vec![b"SELECT".to_vec(), db.to_string().into_bytes()]
 }

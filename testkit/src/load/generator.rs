@@ -2,6 +2,7 @@
 
 use crate::load::LoadOptions;
 use crate::rng::Rng;
+use crate::slot::key_slot;
 
 /// One operation: a command, or a few that belong together.
 #[derive(Clone, Copy)]
@@ -62,12 +63,38 @@ pub(super) struct Generator {
     pub(super) dbs: Vec<u32>,
     pub(super) commands: Vec<Vec<Vec<u8>>>,
     keys: u64,
+    prefix: String,
+    /// The hash tag of the next keys, when they have one.
+    tag: Option<u64>,
 }
 
+/// Keys of a family in one slot of a cluster, so that commands with several keys have some to choose from.
+const SAME_SLOT: u64 = 3;
+
 impl Generator {
-    pub(super) fn new(options: &LoadOptions) -> Self {
+    /// With `in_slots`, the keys of an operation are in one slot of a cluster.
+    pub(super) fn new(options: &LoadOptions, in_slots: bool) -> Self {
         assert!(!options.dbs.is_empty() && options.keys > 0, "a load needs a database and a key: {options:?}");
-        Self { rng: Rng::new(options.seed), dbs: options.dbs.clone(), commands: Vec::new(), keys: options.keys }
+        Self {
+            rng: Rng::new(options.seed),
+            dbs: options.dbs.clone(),
+            commands: Vec::new(),
+            keys: options.keys,
+            prefix: options.prefix.clone(),
+            tag: in_slots.then_some(0),
+        }
+    }
+
+    pub(super) fn in_slots(&self) -> bool {
+        self.tag.is_some()
+    }
+
+    /// Chooses the slot of the next operation.
+    pub(super) fn next_slot(&mut self) -> Option<u16> {
+        self.tag?;
+        let tag = self.rng.below(self.keys.div_ceil(SAME_SLOT));
+        self.tag = Some(tag);
+        Some(key_slot(&self.key_of("", tag * SAME_SLOT)))
     }
 
     /// Adds a command.
@@ -87,17 +114,25 @@ impl Generator {
 
     /// A key of a family: all keys of one hold the same type. Some are binary, so that a key is never taken for text.
     pub(super) fn key(&mut self, family: &str) -> Vec<u8> {
-        let number = self.rng.below(self.keys);
-        Self::key_of(family, number)
+        let number = match self.tag {
+            None => self.rng.below(self.keys),
+            Some(tag) => (tag * SAME_SLOT + self.rng.below(SAME_SLOT)).min(self.keys - 1),
+        };
+        self.key_of(family, number)
     }
 
     /// All keys of a family.
     pub(super) fn all_keys(&self, family: &str) -> Vec<Vec<u8>> {
-        (0..self.keys).map(|number| Self::key_of(family, number)).collect()
+        (0..self.keys).map(|number| self.key_of(family, number)).collect()
     }
 
-    fn key_of(family: &str, number: u64) -> Vec<u8> {
-        let mut key = format!("load:{family}:{number}").into_bytes();
+    fn key_of(&self, family: &str, number: u64) -> Vec<u8> {
+        let prefix = &self.prefix;
+        let mut key = match self.tag {
+            None => format!("{prefix}:{family}:{number}"),
+            Some(_) => format!("{{{prefix}:{}}}:{family}:{number}", number / SAME_SLOT),
+        }
+        .into_bytes();
         match number % 8 {
             3 => key.extend([0, b'\r', b'\n', 0xff, b' ', b'"']),
             5 => key.extend(0..=255),

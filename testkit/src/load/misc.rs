@@ -6,10 +6,12 @@ use redis::Pipeline;
 
 use super::generator::{Generator, Op, args, atomic, op};
 use super::strings::any_key;
+use crate::cluster::Unit;
+use crate::slot::key_slot;
 use crate::wire::add;
 
 /// Sets a key and adds to a list, which makes two commands in the replication stream where effects are replicated.
-const SCRIPT: &str =
+pub(super) const SCRIPT: &str =
     "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('RPUSH', KEYS[2], ARGV[1], string.len(ARGV[1]))";
 /// The script's SHA-1, as `SCRIPT LOAD` says it.
 const SCRIPT_SHA: &str = "973c954200248f56161a98635835c2dc3028db70";
@@ -156,21 +158,30 @@ fn select(g: &mut Generator) {
     g.send(args!["SELECT", i64::from(db)]);
 }
 
-/// What must be there before the load can begin: a script, a function, and the groups of all streams.
-pub(super) fn set_up(commands: &mut Pipeline, known: &BTreeSet<String>, dbs: &[u32], streams: &[Vec<u8>]) {
+/// What every server must know before the load can begin: a script and a function.
+pub(super) fn set_up_code(commands: &mut Pipeline, known: &BTreeSet<String>) {
     add(commands, &["SCRIPT", "LOAD", SCRIPT]);
     if known.contains("function") {
         add(commands, &["FUNCTION", "LOAD", "REPLACE", FUNCTION]);
     }
+}
+
+/// The groups of all streams.
+pub(super) fn groups(known: &BTreeSet<String>, dbs: &[u32], generator: &Generator) -> Vec<Unit> {
+    let mut units = Vec::new();
     if known.contains("xgroup") {
         for db in dbs {
-            add(commands, &["SELECT", &db.to_string()]);
-            for key in streams {
+            if !generator.in_slots() {
+                units.push(Unit { slot: None, commands: vec![vec![b"SELECT".to_vec(), db.to_string().into_bytes()]] });
+            }
+            for key in generator.all_keys("stream") {
                 for (group, from) in [("g1", "0"), ("g2", "$")] {
-                    let args = [b"XGROUP", b"CREATE".as_slice(), key, group.as_bytes(), from.as_bytes(), b"MKSTREAM"];
-                    add(commands, &args);
+                    let words = [b"XGROUP", b"CREATE".as_slice(), &key, group.as_bytes(), from.as_bytes(), b"MKSTREAM"];
+                    let command = words.iter().map(|word| word.to_vec()).collect();
+                    units.push(Unit { slot: Some(key_slot(&key)), commands: vec![command] });
                 }
             }
         }
     }
+    units
 }

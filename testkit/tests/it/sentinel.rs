@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use rdts_testkit::Sentinel;
+use rdts_testkit::{Load, LoadOptions, Sentinel};
 use redis::Value;
+
+const SOON: Duration = Duration::from_secs(60);
 
 fn at_once(names: &[&str], test: impl Fn(&str) + Sync) {
     std::thread::scope(|scope| {
@@ -32,13 +34,15 @@ fn sentinels_promote_a_replica_when_the_primary_dies() {
         let sentinel = Sentinel::start(name);
         sentinel.server(0).cmd(&["SET", "key", "value"]);
         sentinel.server(1).wait_in_sync(sentinel.server(0));
+        let load = Load::start(&sentinel, LoadOptions::cluster());
+        load.wait_for(500, SOON);
         assert_eq!(sentinel.kill_primary(), 1, "{name}");
+        load.wait_for(500, SOON);
+        load.stop();
         assert_eq!(sentinel.server(1).cmd(&["GET", "key"]), Value::BulkString(b"value".to_vec()), "{name}");
         // They take it back as a replica.
         sentinel.server(0).restart();
-        sentinel.server(0).wait_until("it to be a replica", Duration::from_secs(60), |old| {
-            old.info("replication")["role"] == "slave"
-        });
+        sentinel.server(0).wait_until("it to be a replica", SOON, |old| old.info("replication")["role"] == "slave");
     });
 }
 
