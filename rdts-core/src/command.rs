@@ -2,7 +2,7 @@
 //! are spread over slots.
 //!
 //! [`lookup`] finds a command by name, [`keys`] the keys of a concrete command, [`sharding`] how it is brought to a target
-//! with slots. [`first_key`] is for the hot path of a stream, where nearly every command has one key.
+//! with slots, [`split`] makes one for each slot of it where that is the same. [`first_key`] is for the hot path of a stream, where nearly every command has one key.
 //!
 //! The knowledge is what 17 servers from Redis 2.8 to 8.10, Valkey 8.1 to 9.1 and Codis answer to `COMMAND`, and rules by
 //! hand where keys follow a keyword.
@@ -24,9 +24,11 @@ mod first_key;
 mod info;
 mod keys;
 mod sharding;
+mod split;
 mod table;
 
 pub use first_key::first_key;
 pub use info::{Access, CommandInfo, commands, lookup};
 pub use keys::{Key, Keys, keys};
 pub use sharding::{Sharding, sharding};
+pub use split::{Part, split};

@@ -38,6 +38,11 @@ impl Keys {
         self.guessed
     }
 
+    /// From one key to the next.
+    pub(super) fn step(&self) -> usize {
+        self.ranges[0].step
+    }
+
     fn new(first: Range, second: Range) -> Self {
         Self { ranges: [first, second], guessed: false }
     }
