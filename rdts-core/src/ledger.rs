@@ -16,6 +16,8 @@ pub struct Counts {
     pub kept: u64,
     /// Scripts of the stream that ended in an error, as they did in the source.
     pub script_errors: u64,
+    /// Commands that a target whose keys are spread over nodes cannot execute, left out because the sink was told to.
+    pub impossible: u64,
 }
 
 impl AddAssign for Counts {
@@ -25,6 +27,7 @@ impl AddAssign for Counts {
         self.bytes += other.bytes;
         self.kept += other.kept;
         self.script_errors += other.script_errors;
+        self.impossible += other.impossible;
     }
 }
 

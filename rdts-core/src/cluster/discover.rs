@@ -52,7 +52,21 @@ impl Topology {
             }
         }
         let views = views(&asked, &self.options).await?;
-        let new = best(views).complete(self.seeds.clone(), self.options.clone())?;
+        self.replace(best(views))
+    }
+
+    /// Believes what the node at `address` says, whatever others say: right after it has answered `MOVED`, it is the one who
+    /// knows. Returns whether anything has changed. After an error everything is as it was before.
+    ///
+    /// # Errors
+    /// As [`discover`](Self::discover) with that one seed.
+    pub async fn refresh_from(&mut self, address: &NodeAddress) -> Result<bool> {
+        let view = ask(address, &self.options).await?;
+        self.replace(view)
+    }
+
+    fn replace(&mut self, view: View) -> Result<bool> {
+        let new = view.complete(self.seeds.clone(), self.options.clone())?;
         let changed = new != *self;
         *self = new;
         Ok(changed)

@@ -7,6 +7,7 @@ use super::snapshot::{CurrentKey, bulk_at, expire_at};
 use super::{OnConflict, PIECE, PIECE_ELEMENTS, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{BatchBuilder, Expect, Kind, Mark};
+use crate::slot;
 
 /// Builds a value under a temporary key and renames it into place, so that nobody sees half of it under its own name, and a
 /// key that is there already is replaced, kept or complained of as a whole.
@@ -44,7 +45,7 @@ impl BigValue {
             _ => b"APPEND",
         };
         let big = Self {
-            temporary: [b"rdts:partial:", &key.name[..]].concat(),
+            temporary: temporary(&key.name),
             command,
             target,
             on_conflict,
@@ -176,6 +177,17 @@ impl BigValue {
     }
 }
 
+/// A name that is in the slot of `key`, and that no other key's temporary has. It is the same for every target.
+fn temporary(key: &[u8]) -> Vec<u8> {
+    let tag = slot::hash_tag(key);
+    match tag.contains(&b'}') || tag.is_empty() {
+        // The whole key decides about its slot, but would not between braces.
+        true => [b"rdts:partial:{", slot::tag(slot::slot(key)).as_bytes(), b"}:", key].concat(),
+        false if tag.len() == key.len() => [b"rdts:partial:{", key, b"}"].concat(),
+        false => [b"rdts:partial:{", tag, b"}:", key].concat(),
+    }
+}
+
 /// A score as every server reads it back to the same bits.
 fn write_score(out: &mut Vec<u8>, score: f64) {
     if score == f64::INFINITY {
@@ -186,5 +198,39 @@ fn write_score(out: &mut Vec<u8>, score: f64) {
         out.extend_from_slice(b"-0");
     } else {
         out.extend_from_slice(zmij::Buffer::new().format_finite(score).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporaries_are_in_the_slot_of_their_key_and_all_different() {
+        let keys = [
+            "k",
+            "",
+            "{t}k",
+            "a{t}",
+            "{t}",
+            "t",
+            "{}a",
+            "foo{}{bar}",
+            "a}b",
+            "{a",
+            "}",
+            "{{t}}",
+            "{t}:k",
+            "k}:",
+            "a{",
+            "{}",
+        ];
+        let mut names: Vec<Vec<u8>> = keys.iter().map(|key| temporary(key.as_bytes())).collect();
+        for (key, name) in keys.iter().zip(&names) {
+            assert_eq!(slot::slot(name), slot::slot(key.as_bytes()), "{key}: {}", name.escape_ascii());
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), keys.len());
     }
 }
