@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+pub mod crossing;
 mod judge;
 pub mod memory;
 mod memory_sink;
