@@ -158,15 +158,7 @@ impl Server {
 
     /// `:PASSWORD@` of a URL, or nothing.
     pub(crate) fn credentials(&self) -> String {
-        let escape = |byte: u8| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        };
-        let user = self.settings.password.as_ref().map(|password| {
-            let password: String = password.bytes().map(escape).collect();
-            format!(":{password}@")
-        });
-        user.unwrap_or_default()
+        self.password().map(credentials).unwrap_or_default()
     }
 
     pub(crate) fn password(&self) -> Option<&str> {
@@ -411,6 +403,16 @@ impl Server {
         // Whoever has the port may only be passing by: an outgoing connection, or another server's search for a port.
         wait_until("the port to be free again", START, || self.run());
     }
+}
+
+/// `:PASSWORD@` of a URL.
+pub(crate) fn credentials(password: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    let password: String = password.bytes().map(escape).collect();
+    format!(":{password}@")
 }
 
 impl Drop for Server {

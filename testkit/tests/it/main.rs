@@ -6,5 +6,6 @@ mod compare;
 mod fill;
 mod load;
 mod program;
+mod proxy;
 mod sentinel;
 mod server;
