@@ -205,7 +205,9 @@ impl Parser {
     #[inline]
     pub fn parse<'a>(&'a mut self, data: &'a [u8], eof: bool) -> Result<Progress<'a>, Error> {
         match self.step(data, eof)? {
-            Step::Event(consumed) | Step::Nothing(consumed) => self.event(data, |event| Ok(Progress::Parsed { consumed, event })),
+            Step::Event(consumed) | Step::Nothing(consumed) => {
+                self.event(data, |event| Ok(Progress::Parsed { consumed, event }))
+            }
             Step::Need(more) => Ok(Progress::NeedMoreData(more)),
             Step::Done => Ok(Progress::Done),
         }
