@@ -149,6 +149,12 @@ impl Decoder {
         self.state == State::End
     }
 
+    /// Whether the elements are integers that are checked to ascend.
+    #[inline(always)]
+    pub(crate) fn ascends(&self) -> bool {
+        self.state == State::Packed && self.packed.form == packed::Form::Intset
+    }
+
     /// Puts the next element into `env.out`. `at` is where the machine has got to in `data`; it moves on, even when more data is needed.
     #[inline]
     pub(crate) fn step(&mut self, env: &mut Env<'_>, data: &[u8], at: &mut usize) -> Leaf<()> {
