@@ -47,13 +47,15 @@ pub struct Skipped {
     pub messages: u64,
     /// What cluster nodes tell their replicas about slots.
     pub cluster: u64,
+    /// Commands for keys that are not in the shard to which their slot belongs: left-overs of moves, which no client sees there.
+    pub elsewhere: u64,
 }
 
 impl Skipped {
     /// The sum.
     pub fn total(&self) -> u64 {
-        let Self { expired, empty, functions, module_aux, messages, cluster } = self;
-        expired + empty + functions + module_aux + messages + cluster
+        let Self { expired, empty, functions, module_aux, messages, cluster, elsewhere } = self;
+        expired + empty + functions + module_aux + messages + cluster + elsewhere
     }
 }
 
@@ -65,5 +67,6 @@ impl AddAssign for Skipped {
         self.module_aux += other.module_aux;
         self.messages += other.messages;
         self.cluster += other.cluster;
+        self.elsewhere += other.elsewhere;
     }
 }

@@ -85,6 +85,8 @@
 
 pub mod adapt;
 pub mod cluster;
+#[cfg(feature = "codis")]
+pub mod codis;
 pub mod command;
 pub mod endpoint;
 pub mod error;

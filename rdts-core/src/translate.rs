@@ -5,10 +5,13 @@
 
 mod big_value;
 mod group;
+mod slots_restore;
 mod snapshot;
 mod stream;
 mod target;
 
+#[cfg_attr(not(feature = "codis"), allow(unused_imports))]
+pub(crate) use big_value::of_temporary;
 pub use snapshot::SnapshotTranslator;
 pub use stream::{StreamTranslator, Translated};
 pub use target::{Family, Target};
@@ -28,7 +31,7 @@ pub enum OnConflict {
 
 /// How snapshot and stream are translated.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TranslateOptions {
     /// What to do with keys that are there. Default: [`OnConflict::Fail`].
     pub on_conflict: OnConflict,
@@ -40,6 +43,21 @@ pub struct TranslateOptions {
     /// the target. Only for a target whose keys all live together, and where nothing between source and sink decides by single
     /// keys. Without effect with [`OnConflict::Skip`]. Default: no.
     pub group_strings: bool,
+    /// Up to how many bytes of RDB a list, set, zset or hash is converted as a whole if the target's `RESTORE` does not know its encoding; it
+    /// is in memory decoded for that. Bigger ones are built piece by piece under a temporary name. Default: 1 MiB.
+    pub convert_up_to: usize,
+}
+
+impl Default for TranslateOptions {
+    fn default() -> Self {
+        Self {
+            on_conflict: OnConflict::default(),
+            source_db: None,
+            target_db: None,
+            group_strings: false,
+            convert_up_to: 1 << 20,
+        }
+    }
 }
 
 impl TranslateOptions {
@@ -61,6 +79,13 @@ impl TranslateOptions {
     #[must_use]
     pub fn group_strings(mut self, group: bool) -> Self {
         self.group_strings = group;
+        self
+    }
+
+    /// Sets [`convert_up_to`](Self::convert_up_to).
+    #[must_use]
+    pub fn convert_up_to(mut self, bytes: usize) -> Self {
+        self.convert_up_to = bytes;
         self
     }
 

@@ -188,6 +188,19 @@ fn temporary(key: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The key whose temporary has this name; `None` if it is no such name. Only for commands of the snapshot, since nobody keeps a user from
+/// such names.
+#[cfg_attr(not(feature = "codis"), allow(dead_code))]
+pub(crate) fn of_temporary(name: &[u8]) -> Option<&[u8]> {
+    let rest = name.strip_prefix(b"rdts:partial:{")?;
+    let close = rest.iter().position(|byte| *byte == b'}')?;
+    match &rest[close + 1..] {
+        [] => Some(&rest[..close]),
+        [b':', key @ ..] => Some(key),
+        _ => None,
+    }
+}
+
 /// A score as every server reads it back to the same bits.
 fn write_score(out: &mut Vec<u8>, score: f64) {
     if score == f64::INFINITY {
@@ -225,6 +238,9 @@ mod tests {
             "a{",
             "{}",
         ];
+        for key in keys {
+            assert_eq!(of_temporary(&temporary(key.as_bytes())), Some(key.as_bytes()));
+        }
         let mut names: Vec<Vec<u8>> = keys.iter().map(|key| temporary(key.as_bytes())).collect();
         for (key, name) in keys.iter().zip(&names) {
             assert_eq!(slot::slot(name), slot::slot(key.as_bytes()), "{key}: {}", name.escape_ascii());

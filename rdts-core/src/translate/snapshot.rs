@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rdts_rdb::{Dialect, Event, Function, KeyHeader, ValueKind, ValueMode, ValueType, dump};
+use rdts_rdb::dump::{self, ValueEvents};
+use rdts_rdb::encode::{EncodeOptions, convert};
+use rdts_rdb::{Dialect, Event, Function, KeyHeader, ValueKind, ValueMode, ValueType, Version};
 use rdts_resp::encode;
 
 use super::big_value::BigValue;
@@ -24,7 +26,8 @@ use crate::record::{BatchBuilder, Expect, Kind, Mark};
 /// |---|---|
 /// | string | `SET` (with `PXAT` from 6.2 on): cheaper than `RESTORE` for both sides; `MSET` of many, if [that is wanted](TranslateOptions::group_strings) |
 /// | anything that the target's `RESTORE` reads, up to 8 MiB | `RESTORE` of the bytes as they are in the RDB |
-/// | string, list, set, zset or hash that is bigger, or encoded in a way that the target does not know | built under a temporary key by `APPEND`, `RPUSH`, `SADD`, `ZADD`, `HSET`, then renamed into place |
+/// | list, set, zset or hash that is encoded in a way that the target does not know, up to [a limit](TranslateOptions::convert_up_to) | `RESTORE` of it in the plainest encoding |
+/// | string, list, set, zset or hash that is bigger | built under a temporary key by `APPEND`, `RPUSH`, `SADD`, `ZADD`, `HSET`, then renamed into place |
 ///
 /// Streams and module values that the target's `RESTORE` does not read are refused, with the key.
 #[derive(Debug)]
@@ -90,7 +93,7 @@ impl SnapshotTranslator {
         match event {
             Event::Key(header) => return self.key(header).map(Some),
             Event::String(chunk) if self.big.is_none() && chunk.is_whole() => self.set(chunk.data, offset, out),
-            Event::Raw(value) => self.restore(value, offset, out)?,
+            Event::Raw(value) => self.whole(value, offset, out)?,
             Event::Header(version) => self.dialect = version.dialect,
             Event::SelectDb(db) => {
                 let error = || Error::new(ErrorKind::Snapshot, format!("no server has a database {db}"));
@@ -163,7 +166,8 @@ impl SnapshotTranslator {
             (true, true) => Ok(ValueMode::RawOrDecode { limit: WHOLE_VALUE }),
             // No command rebuilds these exactly: they go whole, up to what one argument of a command may have.
             (true, false) => Ok(ValueMode::RawOrDecode { limit: MAX_ARGUMENT }),
-            (false, true) => Ok(ValueMode::Decode),
+            // Converted as a whole, or taken apart if that cannot be.
+            (false, true) => Ok(ValueMode::RawOrDecode { limit: self.options.convert_up_to }),
             (false, false) => {
                 let target = self.target;
                 Err(self.unsupported(&format!("a {value_type} cannot be restored into {target}")))
@@ -211,11 +215,41 @@ impl SnapshotTranslator {
         self.exact_expiry(expiry, offset, out);
     }
 
-    /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s | FREQ n]`
-    fn restore(&mut self, value: &[u8], offset: u64, out: &mut BatchBuilder) -> Result<()> {
+    /// A value in the bytes that it has in the RDB.
+    fn whole(&mut self, raw: &[u8], offset: u64, out: &mut BatchBuilder) -> Result<()> {
         let Some(value_type) = self.key.value_type else {
             return Err(Error::protocol("a value came before its key"));
         };
+        if self.target.restores(value_type, self.dialect) {
+            self.restore(value_type, raw, offset, out);
+            return Ok(());
+        }
+        let version = Version::from_number(self.target.rdb_version());
+        match convert(value_type, raw, &EncodeOptions::new(version).compress(false)) {
+            Ok(converted) => self.restore(converted.value_type, &converted.raw, offset, out),
+            // The commands that take it apart know best what the target cannot have.
+            Err(_) => self.apart(value_type, raw, offset, out)?,
+        }
+        Ok(())
+    }
+
+    /// The same for a value that goes in pieces after all.
+    fn apart(&mut self, value_type: ValueType, raw: &[u8], offset: u64, out: &mut BatchBuilder) -> Result<()> {
+        let mut events = ValueEvents::new(value_type, raw);
+        loop {
+            match events.next_event() {
+                Ok(Some(event)) => _ = self.event(&event, offset, out)?,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let text = "the value cannot be read";
+                    return Err(Error::new(ErrorKind::Snapshot, text).with_source(error).at(self.key.shown()));
+                }
+            }
+        }
+    }
+
+    /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s | FREQ n]`
+    fn restore(&mut self, value_type: ValueType, value: &[u8], offset: u64, out: &mut BatchBuilder) {
         let key = &self.key;
         let expiry = key.expire_at_ms.map(|time| Expiry::of(time, self.target.restore_options()));
         let replace = self.options.on_conflict == OnConflict::Replace;
@@ -256,7 +290,6 @@ impl SnapshotTranslator {
         }
         out.commit(self.mark(), Some(at), offset);
         self.exact_expiry(expiry, offset, out);
-        Ok(())
     }
 
     /// How the reply to the command that puts the current key in place is judged.
