@@ -57,7 +57,7 @@ pub(crate) fn free_port_of_cluster() -> u16 {
     const PORTS: std::ops::Range<u16> = 10_000..22_768;
     static NEXT: LazyLock<Mutex<Rng>> = LazyLock::new(|| {
         // Other test processes look for ports at the same time.
-        let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
+        let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| u64::from(time.subsec_nanos()));
         Mutex::new(Rng::new(now ^ u64::from(std::process::id()) << 32))
     });
     let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();

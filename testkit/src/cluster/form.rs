@@ -84,7 +84,7 @@ impl ClusterBuilder {
         let nodes: Vec<Server> = std::thread::scope(|scope| {
             let count = self.primaries * (1 + self.replicas);
             let starting: Vec<_> = (0..count).map(|_| scope.spawn(|| node.clone().start())).collect();
-            let started = starting.into_iter().map(|node| node.join());
+            let started = starting.into_iter().map(std::thread::ScopedJoinHandle::join);
             started.map(|node| node.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
         let id = |node: &Server| String::from_utf8_lossy(&bytes(node.cmd(&["CLUSTER", "MYID"]))).into_owned();

@@ -142,15 +142,20 @@ impl<'a> OpenSlot<'a> {
     pub fn move_keys(&mut self, at_most: usize) -> usize {
         let found = self.at_source(&["CLUSTER", "GETKEYSINSLOT", &self.slot.to_string(), &at_most.to_string()]);
         let keys: Vec<Vec<u8>> = array(found).into_iter().map(bytes).collect();
-        for keys in keys.chunks(KEYS) {
-            let target = &self.cluster.nodes[self.to];
+        let target = &self.cluster.nodes[self.to];
+        // Several keys in one command came with 3.0.6.
+        let many = self.cluster.version().has_redis(3, 2);
+        for keys in keys.chunks(if many { KEYS } else { 1 }) {
             let port = target.port().to_string();
-            let mut command: Vec<&[u8]> = vec![b"MIGRATE", b"127.0.0.1", port.as_bytes(), b"", b"0", b"60000"];
+            let key: &[u8] = if many { b"" } else { &keys[0] };
+            let mut command: Vec<&[u8]> = vec![b"MIGRATE", b"127.0.0.1", port.as_bytes(), key, b"0", b"60000"];
             if let Some(password) = target.password() {
                 command.extend([b"AUTH", password.as_bytes()]);
             }
-            command.push(b"KEYS");
-            command.extend(keys.iter().map(Vec::as_slice));
+            if many {
+                command.push(b"KEYS");
+                command.extend(keys.iter().map(Vec::as_slice));
+            }
             self.at_source(&command);
         }
         keys.len()
