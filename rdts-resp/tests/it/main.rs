@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod commands;
+mod fuzz;
 mod hostile;
 mod inline;
 mod replies;
