@@ -6,7 +6,7 @@ use rdts_core::endpoint::NodeAddress;
 use rdts_core::net::Deadlines;
 use rdts_core::pipeline::Handle;
 use rdts_core::replica::LinkConfig;
-use rdts_core::source::{RdbSource, ReplicaOptions, ReplicaSource};
+use rdts_core::source::{RdbSource, Reconnect, ReplicaOptions, ReplicaSource};
 use rdts_core::translate::TranslateOptions;
 use rdts_core::{BoxSink, Endpoint, Error, ErrorKind, Pipeline, Result, Sink, Source};
 use rdts_sink::{MemorySink, NodeOptions, NodeSink};
@@ -29,6 +29,7 @@ pub(crate) async fn migrate(job: &Job, output: &mut Output) -> std::result::Resu
             let options = ReplicaOptions::default()
                 .link(LinkConfig::default().deadlines(deadlines))
                 .translate(translate)
+                .reconnect(Reconnect::default().within(job.ready_timeout))
                 .snapshot_only(job.full);
             let source = ReplicaSource::open(address, target, options).await.map_err(Stopped::before)?;
             let live = (!job.full).then(|| Live {

@@ -46,6 +46,9 @@ pub enum ErrorKind {
     Topology,
     /// An established connection broke, or the peer closed it.
     Disconnected,
+    /// A source cannot send what followed the last thing read: its history is another one, or it keeps no record that long. The
+    /// target holds what was copied until then.
+    HistoryLost,
     /// The peer sent what the protocol does not allow here.
     Protocol,
     /// A damaged, cut or unreadable snapshot; the text has the offset.
@@ -103,7 +106,7 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self.kind() {
             ErrorKind::Connect | ErrorKind::NotReady | ErrorKind::Disconnected | ErrorKind::Timeout => Retry::Resume,
-            ErrorKind::Interrupted => Retry::Restart,
+            ErrorKind::Interrupted | ErrorKind::HistoryLost => Retry::Restart,
             _ => Retry::Never,
         }
     }
@@ -123,6 +126,9 @@ impl Error {
             }
             ErrorKind::Disconnected => {
                 "look into the server's log; a source may have cut a slow replica (client-output-buffer-limit, repl-timeout)"
+            }
+            ErrorKind::HistoryLost => {
+                "empty the target and run again; a larger repl-backlog-size lets the source remember a longer interruption"
             }
             ErrorKind::Snapshot => "take a new snapshot; a file can be checked with redis-check-rdb",
             ErrorKind::Rejected => {

@@ -97,6 +97,7 @@ pub mod pipeline;
 pub mod primary;
 pub mod record;
 pub mod replica;
+pub mod sentinel;
 pub mod sink;
 pub mod slot;
 pub mod source;

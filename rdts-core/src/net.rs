@@ -176,6 +176,23 @@ impl Connection {
         }
     }
 
+    /// Whether the server takes itself for a primary: nothing if it does.
+    ///
+    /// # Errors
+    /// [`NotReady`](ErrorKind::NotReady) if it is a replica; as [`call`](Self::call); other refusals.
+    pub(crate) async fn expect_primary(&mut self) -> Result<()> {
+        let reply = self.call(["ROLE"]).await?;
+        match reply.as_array().and_then(|items| items.first()).and_then(Reply::as_bytes) {
+            Some(b"master") => Ok(()),
+            Some(_) => {
+                Err(Error::new(ErrorKind::NotReady, "is a replica: a fail-over is not over yet").at(&self.address))
+            }
+            // `ROLE` is younger (2.8.12) than all that asks for it, and a user may lack it.
+            None if matches!(reply.error_code(), Some("ERR" | "NOPERM")) => Ok(()),
+            None => Err(self.refusal("ROLE", &reply)),
+        }
+    }
+
     /// The error that says that the server refused `command` with `reply`.
     pub fn refusal(&self, command: &str, reply: &Reply) -> Error {
         let kind = match reply.error_code() {

@@ -1,6 +1,8 @@
 //! Where batches come from.
 
+mod locate;
 mod rdb;
+mod reconnect;
 mod replica;
 mod snapshot;
 
@@ -10,7 +12,9 @@ use crate::error::Result;
 use crate::ledger::Skipped;
 use crate::record::{Batch, Position};
 
+pub use locate::{Locate, Locator};
 pub use rdb::RdbSource;
+pub use reconnect::Reconnect;
 pub use replica::{ReplicaOptions, ReplicaSource};
 
 /// A snapshot and then, for a live source, the stream of writes that follows it, as batches of commands for the target.

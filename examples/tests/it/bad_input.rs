@@ -134,7 +134,7 @@ fn a_target_out_of_memory_stops_the_run() {
 fn a_source_that_dies() {
     let source = Server::start("redis-7.0");
     let target = Server::start("redis-7.0");
-    let program = migrate(&["--from", &source.url(), "--to", &target.url()]);
+    let program = migrate(&["--from", &source.url(), "--to", &target.url(), "--ready-timeout", "1"]);
     wait_until_live(&program);
     source.kill();
     let finished = ends(program, 4);

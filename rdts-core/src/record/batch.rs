@@ -325,6 +325,18 @@ impl BatchBuilder {
         self.arena.truncate(self.committed);
     }
 
+    /// How many commands have been committed since the last [`take`](Self::take).
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Takes back all commands but the first `len`.
+    pub fn truncate(&mut self, len: usize) {
+        self.records.truncate(len);
+        self.committed = self.records.last().map_or(0, |record| record.end as usize);
+        self.discard();
+    }
+
     /// Bytes of the committed commands.
     pub fn size(&self) -> usize {
         self.committed
@@ -406,6 +418,20 @@ mod tests {
                 .collect();
             assert_eq!(texts(&kept), expected, "{mask:04b}");
         }
+    }
+
+    #[test]
+    fn commands_can_be_taken_back() {
+        let mut builder = BatchBuilder::new(16);
+        for text in ["*1\r\n$1\r\na\r\n", "*1\r\n$1\r\nb\r\n", "*1\r\n$1\r\nc\r\n"] {
+            builder.arena().extend_from_slice(text.as_bytes());
+            builder.commit(Mark::new(0, Kind::Write), None, 1);
+        }
+        builder.arena().extend_from_slice(b"*1");
+        builder.truncate(1);
+        assert_eq!((builder.len(), builder.size()), (1, 11));
+        let batch = builder.take(Position::stream(ReplicationId::NONE, 1, 0));
+        assert_eq!(batch.bytes(), b"*1\r\n$1\r\na\r\n");
     }
 
     #[test]

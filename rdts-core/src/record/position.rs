@@ -50,7 +50,8 @@ impl fmt::Debug for ReplicationId {
 /// How far a copy has come.
 ///
 /// Positions of one source are totally ordered in the order in which its [`Source`](crate::source::Source) gives them:
-/// first those of the snapshot, then those of the stream.
+/// first those of the snapshot, then those of the stream. Offsets grow, but for one case: after a promotion
+/// a stream may go on a few bytes earlier, under a new replication id, where what followed was `PING` and the like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Position {

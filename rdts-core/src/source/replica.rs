@@ -3,10 +3,11 @@
 use bytes::{Buf, BytesMut};
 use rdts_resp::{CommandDecoder, Limits};
 
+use super::reconnect::{Place, Places, Reconnect, Reconnecting};
 use super::snapshot::{Snapshot, Step};
-use super::{BATCH, Source};
+use super::{BATCH, Locator, Source};
 use crate::endpoint::NodeAddress;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ledger::Skipped;
 use crate::record::{Batch, BatchBuilder, Position, ReplicationId};
 use crate::replica::{Framing, LinkConfig, ReplicaLink, Resume, Sync};
@@ -24,6 +25,8 @@ pub struct ReplicaOptions {
     pub snapshot_only: bool,
     /// Walk through packed values before they are passed on. Default: no, since they come from a server that uses them.
     pub validate: bool,
+    /// What happens when the connection breaks while the stream is followed.
+    pub reconnect: Reconnect,
 }
 
 impl ReplicaOptions {
@@ -54,14 +57,35 @@ impl ReplicaOptions {
         self.validate = validate;
         self
     }
+
+    /// Sets [`reconnect`](Self::reconnect).
+    #[must_use]
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
 }
 
 /// A full copy of one node, and then its stream of writes, for as long as it lasts.
 ///
 /// The node takes it for a replica. Its primary is told only what [`acknowledge`](Source::acknowledge) says is applied.
+///
+/// When the connection breaks while the stream is followed, the source asks its [`Locator`] where the node is now (a Sentinel or
+/// a cluster may have promoted another one), connects again and goes on behind the last whole command or transaction, if the
+/// node there has that history (`PSYNC`, with the second replication id that a promoted replica keeps). [`Reconnect`] says for
+/// how long that is tried. While the snapshot is read, a break is an error.
 #[derive(Debug)]
 pub struct ReplicaSource {
+    locator: Locator,
     link: ReplicaLink,
+    /// Under way while the link is broken.
+    reconnecting: Option<Reconnecting>,
+    /// What is applied in the target.
+    acknowledged: u64,
+    /// Behind the last command that is in no open transaction.
+    boundary: Place,
+    /// Behind the last of these that is in a batch.
+    passed_on: Place,
     options: ReplicaOptions,
     target: Target,
     buffer: BytesMut,
@@ -79,23 +103,31 @@ pub struct ReplicaSource {
 enum State {
     Snapshot { snapshot: Box<Snapshot>, framing: Framing },
     Delimiter { delimiter: [u8; 40], rdb_bytes: u64 },
-    Stream { decoder: CommandDecoder, translator: StreamTranslator },
+    Stream { decoder: CommandDecoder, translator: Box<StreamTranslator> },
     Over,
 }
 
 impl ReplicaSource {
-    /// Becomes a replica of the node at `address`, translating for `target`. Waits until its snapshot starts.
+    /// Becomes a replica of the node that `locator` finds (an address does as well), translating for `target`. Waits until its
+    /// snapshot starts.
     ///
     /// # Errors
-    /// As [`ReplicaLink::open`].
-    pub async fn open(address: &NodeAddress, target: Target, options: ReplicaOptions) -> Result<Self> {
-        let link = ReplicaLink::open(address, options.link, Resume::FullCopy).await?;
+    /// As [`Locator::locate`] and [`ReplicaLink::open`]. Nothing is tried again here.
+    pub async fn open(locator: impl Into<Locator>, target: Target, options: ReplicaOptions) -> Result<Self> {
+        let locator = locator.into();
+        let address = locator.locate().await?;
+        let link = ReplicaLink::open(&address, options.link, Resume::FullCopy).await?;
         let (Sync::Full { replid, offset }, Some(framing)) = (link.sync(), link.framing()) else {
             return Err(Error::protocol("asked for a full copy, got none").at(address));
         };
         let snapshot = Box::new(Snapshot::new(SnapshotTranslator::new(target, options.translate), options.validate));
         Ok(Self {
+            locator,
             link,
+            reconnecting: None,
+            acknowledged: offset,
+            boundary: Place { offset, db: 0 },
+            passed_on: Place { offset, db: 0 },
             options,
             target,
             buffer: BytesMut::new(),
@@ -106,6 +138,11 @@ impl ReplicaSource {
             moved: false,
             state: State::Snapshot { snapshot, framing },
         })
+    }
+
+    /// The node that is read from now, or was last.
+    pub fn address(&self) -> &NodeAddress {
+        self.link.address()
     }
 
     /// Whether the primary counts offsets: one that only knows `SYNC` does not.
@@ -185,9 +222,8 @@ impl ReplicaSource {
         self.state = if self.options.snapshot_only {
             State::Over
         } else {
-            let limits = Limits::default().max_frame(MAX_COMMAND);
-            let translator = StreamTranslator::new(self.target, self.options.translate, 0);
-            State::Stream { decoder: CommandDecoder::with_limits(limits), translator }
+            let translator = Box::new(StreamTranslator::new(self.target, self.options.translate, 0));
+            State::Stream { decoder: stream_decoder(), translator }
         };
         tracing::info!(rdb_bytes, offset = self.offset, "the snapshot has been read");
         // The position of the stream, not of the snapshot: everything in the snapshot is behind it.
@@ -209,11 +245,18 @@ impl ReplicaSource {
             let Some((length, command)) = decoded else { break };
             self.offset += length as u64;
             self.moved = true;
+            let commands = self.builder.len();
             match translator.command(&command, self.offset, &mut self.builder)? {
                 Translated::Acknowledge => self.link.acknowledge_now(),
                 Translated::Done => {}
             }
             used += length;
+            if !translator.in_transaction() {
+                self.boundary = Place { offset: self.offset, db: translator.db() };
+                if self.builder.len() > commands {
+                    self.passed_on = self.boundary;
+                }
+            }
             full = self.builder.size() >= BATCH && !translator.in_transaction();
             if self.builder.size() > MAX_TRANSACTION {
                 let text = format!(
@@ -238,6 +281,39 @@ impl ReplicaSource {
         Some(self.builder.take(Position::stream(self.replid, self.offset, translator.db())))
     }
 
+    /// The link broke: goes back to the last boundary of commands and starts to look for a new link, if that may help.
+    fn broken(&mut self, error: Error) -> Result<()> {
+        let State::Stream { translator, decoder } = &mut self.state else { return Err(error) };
+        if self.replid.is_none() || self.options.reconnect.within.is_zero() || error.retry() != Retry::Resume {
+            return Err(error);
+        }
+        tracing::warn!(%error, offset = self.boundary.offset, "the link to the source broke; connecting again");
+        // What was read of a command or transaction that is not whole was passed on to nobody.
+        translator.rewind(&mut self.builder);
+        *decoder = stream_decoder();
+        self.buffer.clear();
+        self.offset = self.boundary.offset;
+        let places = Places { replid: self.replid, read: self.boundary, passed_on: self.passed_on };
+        let (locator, how) = (self.locator.clone(), self.options.reconnect);
+        self.reconnecting = Some(Reconnecting::start(locator, self.options.link, places, how));
+        Ok(())
+    }
+
+    fn reconnected(&mut self, link: ReplicaLink, place: Place) {
+        if let Sync::Continue { replid } = link.sync() {
+            // A promoted primary has given the history a new name: positions carry it from here on.
+            self.moved |= replid != self.replid;
+            self.replid = replid;
+        }
+        if let State::Stream { translator, .. } = &mut self.state {
+            translator.select(place.db);
+        }
+        (self.offset, self.boundary) = (place.offset, place);
+        link.set_acknowledged(self.acknowledged.min(place.offset));
+        self.link = link;
+        self.reconnecting = None;
+    }
+
     /// What has come together, when nothing more is there to go with it.
     fn take_partial(&mut self) -> Option<Batch> {
         match &self.state {
@@ -258,19 +334,29 @@ impl Source for ReplicaSource {
             if batch.is_some() || matches!(self.state, State::Over) {
                 return Ok(batch);
             }
-            if self.link.try_fill(&mut self.buffer)? {
-                continue;
+            if self.reconnecting.is_none() {
+                match self.link.try_fill(&mut self.buffer) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => self.broken(error)?,
+                }
             }
             // Nothing more is here yet: what there is should not wait for it.
             if let Some(batch) = self.take_partial() {
                 return Ok(Some(batch));
             }
-            self.link.fill(&mut self.buffer).await?;
+            if let Some(reconnecting) = &mut self.reconnecting {
+                let (link, place) = reconnecting.done().await?;
+                self.reconnected(link, place);
+            } else if let Err(error) = self.link.fill(&mut self.buffer).await {
+                self.broken(error)?;
+            }
         }
     }
 
     async fn acknowledge(&mut self, position: &Position) -> Result<()> {
-        self.link.set_acknowledged(position.offset());
+        self.acknowledged = position.offset();
+        self.link.set_acknowledged(self.acknowledged);
         Ok(())
     }
 
@@ -283,6 +369,10 @@ impl Source for ReplicaSource {
         }
         skipped
     }
+}
+
+fn stream_decoder() -> CommandDecoder {
+    CommandDecoder::with_limits(Limits::default().max_frame(MAX_COMMAND))
 }
 
 /// The longest command that is taken from a stream: a server's longest argument, and room for others beside it.

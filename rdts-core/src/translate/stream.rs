@@ -2,7 +2,7 @@
 
 use rdts_resp::{CommandRef, encode};
 
-use super::{Target, TranslateOptions, slots_restore};
+use super::{Target, TranslateOptions};
 use crate::command::first_key;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Skipped;
@@ -29,13 +29,27 @@ pub struct StreamTranslator {
     db: u32,
     in_transaction: bool,
     skipped: Skipped,
+    /// How things were before the transaction that is open.
+    before: Before,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Before {
+    db: u32,
+    skipped: Skipped,
+    commands: usize,
 }
 
 impl StreamTranslator {
     /// A translator for a stream that has selected database `db`: 0 after a full copy, and what the last position says after
     /// a partial resync.
     pub fn new(target: Target, options: TranslateOptions, db: u32) -> Self {
-        Self { target, options, db, in_transaction: false, skipped: Skipped::default() }
+        Self { target, options, db, in_transaction: false, skipped: Skipped::default(), before: Before::default() }
+    }
+
+    /// The stream goes on where `db` is selected.
+    pub(crate) fn select(&mut self, db: u32) {
+        self.db = db;
     }
 
     /// The database that the stream has selected.
@@ -46,6 +60,18 @@ impl StreamTranslator {
     /// Whether the last command was inside `MULTI` … `EXEC`: a batch must not end here.
     pub fn in_transaction(&self) -> bool {
         self.in_transaction
+    }
+
+    /// Takes back the transaction that is open, if one is: the link broke, and it will be sent again from its start. `out` is
+    /// what its commands were put into.
+    pub fn rewind(&mut self, out: &mut BatchBuilder) {
+        out.discard();
+        if self.in_transaction {
+            self.in_transaction = false;
+            self.db = self.before.db;
+            self.skipped = self.before.skipped;
+            out.truncate(self.before.commands);
+        }
     }
 
     /// What was read so far and is not sent.
@@ -74,6 +100,7 @@ impl StreamTranslator {
             }
             5 if is(b"MULTI") => {
                 self.in_transaction = true;
+                self.before = Before { db: self.db, skipped: self.skipped, commands: out.len() };
                 Kind::Multi
             }
             6 if is(b"SELECT") => {
@@ -110,12 +137,6 @@ impl StreamTranslator {
                 let text = "TRIMSLOTS (a cluster node drops slots that it gave away) is not supported yet";
                 return Err(Error::new(ErrorKind::Unsupported, text));
             }
-            12 if is(b"SLOTSRESTORE") => {
-                let Some(db) = self.options.map_db(self.db) else { return Ok(Translated::Done) };
-                slots_restore::translate(command, self.target, db, offset, out)?;
-                return Ok(Translated::Done);
-            }
-            18 if is(b"SLOTSRESTORE-ASYNC") => return Err(slots_restore::arrival(command)),
             _ => Kind::Write,
         };
         let transaction = matches!(kind, Kind::Multi | Kind::Exec);
@@ -239,6 +260,27 @@ mod tests {
     }
 
     #[test]
+    fn an_open_transaction_is_taken_back() {
+        let mut translator = all();
+        let mut out = BatchBuilder::new(64);
+        let mut decoder = CommandDecoder::new();
+        let mut feed = |translator: &mut StreamTranslator, out: &mut BatchBuilder, text: &str| {
+            let mut frame = Vec::new();
+            encode::command(&mut frame, text.split(' ').collect::<Vec<_>>());
+            let (_, command) = decoder.decode(&frame).unwrap().unwrap();
+            translator.command(&command, 0, out).unwrap();
+        };
+        for text in ["SELECT 2", "INCR a", "MULTI", "SELECT 5", "INCR b", "PUBLISH c m"] {
+            feed(&mut translator, &mut out, text);
+        }
+        translator.rewind(&mut out);
+        assert_eq!((translator.db(), translator.in_transaction(), out.len()), (2, false, 1));
+        assert_eq!(translator.skipped().messages, 0);
+        translator.rewind(&mut out);
+        assert_eq!(out.len(), 1, "nothing is open any more");
+    }
+
+    #[test]
     fn one_database_is_taken_alone_and_moved() {
         let one = || StreamTranslator::new(Target::redis(7, 0, 0), TranslateOptions::default().database(3, 5), 0);
         let text = "SET a 0\nSELECT 3\nSET b 3\nMULTI\nSELECT 0\nSET c 0\nSELECT 3\nSET d 3\nEXEC";
@@ -270,8 +312,6 @@ mod tests {
             ("SELECT x", ErrorKind::Protocol),
             ("SELECT -1", ErrorKind::Protocol),
             ("TRIMSLOTS RANGES 1 0 1", ErrorKind::Unsupported),
-            ("SLOTSRESTORE-ASYNC delete k", ErrorKind::Topology),
-            ("SLOTSRESTORE k 0", ErrorKind::Protocol),
         ] {
             assert_eq!(translate(&mut all(), text).unwrap_err().kind(), kind, "{text}");
         }

@@ -4,5 +4,6 @@
 
 mod command;
 mod primary;
+mod reconnect;
 mod replica;
 mod slot;

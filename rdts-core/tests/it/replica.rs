@@ -9,7 +9,7 @@ use rdts_core::primary::{Primary, PrimaryConfig, Protocol, SnapshotFraming};
 use rdts_core::record::{Batch, Kind};
 use rdts_core::replica::{LinkConfig, ReplicaLink, Resume, Sync};
 use rdts_core::sink::{Capabilities, Sink, Watermark};
-use rdts_core::source::{ReplicaOptions, ReplicaSource};
+use rdts_core::source::{Reconnect, ReplicaOptions, ReplicaSource};
 use rdts_core::translate::Target;
 use rdts_core::{Error, ErrorKind, Pipeline, Position, Result, Source};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -66,6 +66,11 @@ impl Sink for Collector {
 
 fn config() -> PrimaryConfig {
     PrimaryConfig::default().replid(REPLID.parse().unwrap())
+}
+
+/// A link that breaks is not looked for.
+fn once() -> ReplicaOptions {
+    ReplicaOptions::default().reconnect(Reconnect::default().within(Duration::ZERO))
 }
 
 async fn primary(config: PrimaryConfig) -> (Primary, NodeAddress) {
@@ -261,7 +266,7 @@ async fn scripted(bytes: Vec<u8>, piece: usize) -> NodeAddress {
 
 async fn failure(bytes: Vec<u8>, piece: usize) -> Error {
     let address = scripted(bytes, piece).await;
-    let opened = ReplicaSource::open(&address, TARGET, ReplicaOptions::default()).await;
+    let opened = ReplicaSource::open(&address, TARGET, once()).await;
     let error = match opened {
         Err(error) => error,
         Ok(source) => Pipeline::new(source, Collector::new()).run().await.result.unwrap_err(),
@@ -319,7 +324,7 @@ async fn an_open_transaction_at_the_end_is_not_passed_on() {
     let stream = b"*2\r\n$3\r\nDEL\r\n$1\r\na\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n";
     let header = format!("+FULLRESYNC {REPLID} 0\r\n${}\r\n", SNAPSHOT.len());
     let address = scripted([header.as_bytes(), SNAPSHOT, stream].concat(), 1 << 20).await;
-    let source = ReplicaSource::open(&address, TARGET, ReplicaOptions::default()).await.unwrap();
+    let source = ReplicaSource::open(&address, TARGET, once()).await.unwrap();
     let sink = Collector::new();
     let seen = sink.seen.clone();
     let finished = Pipeline::new(source, sink).run().await;
