@@ -8,8 +8,10 @@ use rdts_rdb::{
     Entry, Error, Event, Limits, Parser, ParserOptions, Progress, Reader, Value, ValueMode, ValueType, Version,
 };
 
-/// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+/// A target's name, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 6] = [
     ("rdb_parse", parse),
     ("rdb_incremental", incremental),
     ("rdb_roundtrip", roundtrip),

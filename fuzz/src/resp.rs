@@ -2,8 +2,10 @@
 
 use rdts_resp::{CommandDecoder, DecodeError, DecodeErrorKind, Limits, Reply, ReplyDecoder, encode};
 
-/// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 2] = [("resp_reply", replies), ("resp_command", commands)];
+/// A target's name, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 2] = [("resp_reply", replies), ("resp_command", commands)];
 
 /// Replies of RESP2 and RESP3: the same in pieces as at once; and what was read can be written, and reads the same again. The first byte
 /// chooses the cut and the limits.

@@ -145,6 +145,32 @@ impl Sip {
 /// What counts: of strings, lists and modules everything in order; of sets, sorted sets and hashes everything in any order (a score of -0 is 0,
 /// since servers from 7.0 on store it so); of streams entries, last id, groups with their names, last ids, pending entries and owners. Not
 /// what versions disagree about: a stream's counters, times of consumers, consumers that own nothing, idempotent producers.
+///
+/// ```
+/// use rdts_rdb::{Digester, Event, Reader};
+///
+/// let digest = |file: &[u8]| {
+///     let mut reader = Reader::new(file);
+///     let mut digester = None;
+///     while let Some(event) = reader.next_event()? {
+///         match event {
+///             Event::Key(header) => digester = Some(Digester::new(header.value_type.kind())),
+///             Event::ValueEnd => return Ok(digester.take().map(Digester::finish)),
+///             event => {
+///                 if let Some(digester) = &mut digester {
+///                     digester.event(&event);
+///                 }
+///             }
+///         }
+///     }
+///     Ok::<_, rdts_rdb::ReadError>(None)
+/// };
+/// // A set of two integers: as strings, and as an intset.
+/// let plain = digest(b"REDIS0003\x02\x01s\x02\x012\x011\xFF")?;
+/// let intset = digest(b"REDIS0003\x0B\x01s\x0C\x02\0\0\0\x02\0\0\0\x01\0\x02\0\xFF")?;
+/// assert_eq!(plain, intset);
+/// # Ok::<(), rdts_rdb::ReadError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Digester {
     kind: ValueKind,

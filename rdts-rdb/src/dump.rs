@@ -1,4 +1,24 @@
 //! DUMP payloads: what `DUMP` answers and `RESTORE` takes. Type byte, value, version (2 bytes) and checksum (8 bytes).
+//!
+//! ```
+//! use rdts_rdb::dump::{self, Payload};
+//! use rdts_rdb::encode::{EncodeOptions, encode_value};
+//! use rdts_rdb::{ParserOptions, Value, Version};
+//!
+//! // Made of a value, for a server of version 6.2.
+//! let options = EncodeOptions::new(Version::redis(9));
+//! let mut raw = Vec::new();
+//! let value_type = encode_value(&mut raw, &Value::Set(vec![b"a".to_vec(), b"b".to_vec()]), &options)?;
+//! let mut payload = Vec::new();
+//! dump::append(&mut payload, value_type, &raw, options.version.number);
+//!
+//! // Taken apart: is it what it says, and is it fit for a server?
+//! let parsed = Payload::parse(&payload)?;
+//! assert_eq!(parsed.version, 9);
+//! parsed.events(ParserOptions::new()).validate()?;
+//! assert_eq!(parsed.value()?.len(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use bytes::{BufMut, BytesMut};
 

@@ -63,8 +63,29 @@
 //! ```
 //!
 //! **Some keys only**: a [`KeyFilter`] decides on the key how its value is taken. **Comparing**: a [`Digester`] makes a digest that does not
-//! depend on encoding, version or order. **Writing** files ([`encode::Writer`]) and **converting** values for older readers
-//! ([`encode::convert`]).
+//! depend on encoding, version or order. **Payloads** of `DUMP` and `RESTORE`, made, taken apart and validated: [`dump`]. **Writing** files
+//! ([`encode::Writer`]) and **converting** values for older readers ([`encode::convert`]). Each of them has an example where it is documented.
+//!
+//! **Validating a file**, without doing anything with it:
+//!
+//! ```
+//! use rdts_rdb::{ErrorKind, Limits, ParserOptions, Reader, ValueMode};
+//!
+//! # let file = &b"REDIS0003\x02\x01s\x02\x01a\x01a\xFF"[..];
+//! // Raw values are walked through, and no key may be there twice.
+//! let options = ParserOptions::new().value_mode(ValueMode::Raw).unique_keys(true).limits(Limits::new().max_total(1 << 40));
+//! let mut reader = Reader::with_options(file, options);
+//! let verdict = loop {
+//!     match reader.next_event() {
+//!         Ok(Some(_)) => {}
+//!         Ok(None) => break Ok(()),
+//!         Err(error) => break Err(error),
+//!     }
+//! };
+//! let error = verdict.unwrap_err();
+//! assert_eq!(error.to_string(), "duplicate field, member or name in a value at offset 12");
+//! assert!(matches!(error.as_rdb().unwrap().kind(), ErrorKind::Duplicate(_)));
+//! ```
 //!
 //! # What comes from where
 //!

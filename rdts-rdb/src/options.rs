@@ -7,6 +7,10 @@ use crate::limits::Limits;
 #[non_exhaustive]
 pub enum ValueMode {
     /// Element by element, then [`Event::ValueEnd`](crate::Event::ValueEnd).
+    ///
+    /// Elements are delivered as they are, one at a time; whether a field or member was there before is not looked for, since that would need
+    /// memory for all of them. Servers refuse to load such a value; commands that are made of the events give the last of the fields, and every
+    /// member once. [`Raw`](Self::Raw) values are checked, and so is what is [encoded](crate::encode::encode_value).
     #[default]
     Decode,
     /// The value's bytes as they are in the file (what follows the type byte), in pieces: [`Event::RawChunk`](crate::Event::RawChunk).

@@ -39,6 +39,17 @@ pub enum ConvertError {
 ///
 /// # Errors
 /// The value is broken, or readers of the version know nothing like it.
+///
+/// ```
+/// use rdts_rdb::encode::{EncodeOptions, convert};
+/// use rdts_rdb::{ValueType, Version};
+///
+/// // A set of one member in a listpack, as Redis 7.2 has it, for Redis 2.8.
+/// let listpack = b"\x0A\x0A\0\0\0\x01\0\x81a\x02\xFF";
+/// let converted = convert(ValueType::SetListpack, listpack, &EncodeOptions::new(Version::redis(6)))?;
+/// assert_eq!((converted.value_type, &converted.raw[..]), (ValueType::Set, &b"\x01\x01a"[..]));
+/// # Ok::<(), rdts_rdb::encode::ConvertError>(())
+/// ```
 pub fn convert<'a>(
     value_type: ValueType,
     raw: &'a [u8],

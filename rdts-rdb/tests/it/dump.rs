@@ -85,9 +85,9 @@ fn raw_values_make_the_payloads_that_servers_make() {
         }
     }
     println!("{equal} payloads equal, {} not: {other:#?}", other.len());
-    // Servers reorder what hashes and sets contain, change times of consumers, and save what a command has rewritten meanwhile.
     assert!(equal > 4000, "{equal} of {}", equal + other.len());
-    assert!(other.len() * 20 < equal, "{other:#?}");
+    // A graph module's value has addresses in its process's memory in it: five, in another order each time that it is saved.
+    assert_eq!(other, ["redis-8.2.3_graphmodule.rdb g1 module2"]);
 }
 
 #[test]

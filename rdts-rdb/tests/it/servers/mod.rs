@@ -59,6 +59,7 @@ fn check_raw(file: &[u8], server: &Server) {
     );
     let mut version = 0;
     let mut current: Option<(Vec<u8>, ValueType)> = None;
+    let (mut equal, mut all) = (0, 0);
     while let Some(event) = reader.next_event().unwrap() {
         match event {
             Event::Header(header) => version = header.number,
@@ -71,17 +72,23 @@ fn check_raw(file: &[u8], server: &Server) {
                 let mut ours = Vec::new();
                 dump::append(&mut ours, value_type, raw, version);
                 let theirs: Vec<u8> = redis::cmd("DUMP").arg(&key).query(&mut connection).unwrap();
-                // A hash table may have been rehashed since the file was written: then the order differs.
+                equal += usize::from(ours == theirs);
+                all += 1;
+                // A hash table may have been rehashed since the file was written: then the order differs. And now and then a server
+                // compresses the same bytes in two ways: its compression begins with what was left on the stack.
                 let table = matches!(value_type, T::Set | T::Hash | T::HashMetadata | T::ValkeyHash2);
-                if ours != theirs && table {
-                    assert_eq!(digest(&ours), digest(&theirs), "{}", key.escape_ascii());
-                } else {
-                    assert!(ours == theirs, "{}: {value_type}: not what DUMP answers", key.escape_ascii());
-                }
+                let same = ours == theirs
+                    || if table {
+                        digest(&ours) == digest(&theirs)
+                    } else {
+                        Value::from_dump(&ours).unwrap() == Value::from_dump(&theirs).unwrap()
+                    };
+                assert!(same, "{}: {value_type}: not what DUMP answers", key.escape_ascii());
             }
             _ => {}
         }
     }
+    assert!(equal * 10 > all * 9, "only {equal} of {all} payloads are the same bytes");
 }
 
 fn digest(payload: &[u8]) -> rdts_rdb::Digest {
