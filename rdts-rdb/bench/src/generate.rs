@@ -1,4 +1,5 @@
-//! The files that are measured: A small strings, B mixed values, C huge values. The same bytes every time.
+//! The files that are measured: A small strings, B mixed values, C huge values. The same bytes every time. Each can be had smaller: `share`
+//! says by how much.
 
 use std::io::{self, BufWriter, Write};
 
@@ -23,6 +24,13 @@ impl Numbers {
             .collect()
     }
 }
+
+const STRINGS: u64 = 3_000_000;
+const MIXED: u64 = 200_000;
+const FIELDS: u64 = 5_000_000;
+const MEMBERS: u64 = 3_000_000;
+/// Of 1 MB.
+const PIECES: u64 = 400;
 
 struct File<W: Write> {
     out: W,
@@ -118,11 +126,11 @@ fn listpack(elements: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// 3 M strings of 64 bytes.
-pub(crate) fn a(out: impl Write) -> io::Result<()> {
+fn a(out: impl Write, share: u64) -> io::Result<()> {
     let mut f = File::new(out);
     let mut n = Numbers(1);
     f.put(b"REDIS0012\xFE\x00")?;
-    for i in 0..3_000_000 {
+    for i in 0..STRINGS / share {
         f.put(&[0])?;
         f.str(format!("string:key:{i:09}").as_bytes())?;
         f.str(&n.text(64))?;
@@ -130,12 +138,12 @@ pub(crate) fn a(out: impl Write) -> io::Result<()> {
     f.end()
 }
 
-/// 200 k keys of every kind, packed and not, 8.5 M elements.
-pub(crate) fn b(out: impl Write) -> io::Result<()> {
+/// 200 k keys of every kind, packed and not, with 9.8 M elements, where field and value, or member and score, count as one.
+fn b(out: impl Write, share: u64) -> io::Result<()> {
     let mut f = File::new(out);
     let mut n = Numbers(2);
     f.put(b"REDIS0012\xFE\x00")?;
-    for i in 0..200_000u64 {
+    for i in 0..MIXED / share {
         let key = format!("mixed:key:{i:08}");
         let head = |f: &mut File<_>, kind: u8| {
             f.put(&[kind])?;
@@ -212,36 +220,50 @@ pub(crate) fn b(out: impl Write) -> io::Result<()> {
 }
 
 /// A hash of 5 M fields, a sorted set of 3 M members, a string of 400 MB.
-pub(crate) fn c(out: impl Write) -> io::Result<()> {
+fn c(out: impl Write, share: u64) -> io::Result<()> {
     let mut f = File::new(out);
     let mut n = Numbers(3);
     f.put(b"REDIS0012\xFE\x00\x04\x04hash")?;
-    f.len(5_000_000)?;
-    for i in 0..5_000_000 {
+    f.len(FIELDS / share)?;
+    for i in 0..FIELDS / share {
         f.str(format!("field:{i:08}").as_bytes())?;
         f.str(format!("value:{:010}", n.below(1 << 32)).as_bytes())?;
     }
     f.put(b"\x05\x04zset")?;
-    f.len(3_000_000)?;
-    for i in 0..3_000_000 {
+    f.len(MEMBERS / share)?;
+    for i in 0..MEMBERS / share {
         f.str(format!("member:{i:08}").as_bytes())?;
-        f.put(&(f64::from(i) + 0.5).to_le_bytes())?;
+        f.put(&(i as f64 + 0.5).to_le_bytes())?;
     }
     f.put(b"\x00\x06string")?;
-    f.len(400_000_000)?;
+    f.len(PIECES / share * 1_000_000)?;
     let piece = n.text(1_000_000);
-    for _ in 0..400 {
+    for _ in 0..PIECES / share {
         f.put(&piece)?;
     }
     f.end()
 }
 
-pub(crate) fn file(name: &str, path: &std::path::Path) -> io::Result<()> {
-    let out = BufWriter::with_capacity(1 << 20, std::fs::File::create(path)?);
+/// A file of one of the three kinds, `share` times smaller than the whole.
+pub fn write(name: &str, share: u64, out: impl Write) -> io::Result<()> {
     match name {
-        "A" => a(out),
-        "B" => b(out),
-        "C" => c(out),
+        "A" => a(out, share),
+        "B" => b(out, share),
+        "C" => c(out, share),
         _ => Err(io::Error::other("the files are called A, B and C")),
     }
+}
+
+/// How many strings or elements are in it, where field and value, or member and score, count as one. C's string is not counted.
+pub fn items(name: &str, share: u64) -> u64 {
+    match name {
+        "A" => STRINGS / share,
+        "B" => MIXED / share * 491 / 10,
+        _ => FIELDS / share + MEMBERS / share,
+    }
+}
+
+/// The file on disk.
+pub fn file(name: &str, share: u64, path: &std::path::Path) -> io::Result<()> {
+    write(name, share, BufWriter::with_capacity(1 << 20, std::fs::File::create(path)?))
 }

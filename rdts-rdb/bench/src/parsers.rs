@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::hint::black_box;
+use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
 use rdts_rdb::{Event, ParserOptions, Reader, ValueMode};
 
-pub(crate) const NAMES: &[&str] = &[
+/// What can be measured.
+pub const NAMES: &[&str] = &[
     "raw",
     "raw-validated",
     "raw-whole",
@@ -23,20 +25,11 @@ pub(crate) const NAMES: &[&str] = &[
 ];
 
 /// Runs one parser and prints CPU seconds, wall seconds and peak memory in MiB.
-pub(crate) fn run(parser: &str, path: &Path) {
+pub fn run(parser: &str, path: &Path) {
     let started = Instant::now();
-    let options = ParserOptions::new();
-    let whole = ValueMode::RawOrDecode { limit: 4 << 20 };
+    let file = File::open(path).expect("the file is there");
     match parser {
-        "raw" => events(path, options.value_mode(ValueMode::Raw).validate(false)),
-        "raw-validated" => events(path, options.value_mode(ValueMode::Raw)),
-        "raw-whole" => events(path, options.value_mode(whole).validate(false)),
-        "raw-whole-validated" => events(path, options.value_mode(whole)),
-        "skip" => events(path, options.value_mode(ValueMode::Skip)),
-        "decode" => events(path, options),
-        "decode-no-checksum" => events(path, options.checksum(false)),
         "entries" => {
-            let file = File::open(path).expect("the file is there");
             for entry in Reader::new(file).entries() {
                 black_box(entry.expect("the file is good"));
             }
@@ -45,16 +38,32 @@ pub(crate) fn run(parser: &str, path: &Path) {
         "peer-rdb" => crate::peers::rdb(path),
         #[cfg(feature = "peers")]
         "peer-librdb" => crate::peers::librdb(path),
-        other => panic!("no parser {other}"),
+        mode => events(file, options(mode)),
     }
     println!("RESULT {} {} {}", cpu_seconds(), started.elapsed().as_secs_f64(), peak_mib());
 }
 
-fn events(path: &Path, options: ParserOptions) {
-    let mut reader = Reader::with_options(File::open(path).expect("the file is there"), options);
+/// How our parser is set up for what a name stands for.
+pub fn options(mode: &str) -> ParserOptions {
+    let options = ParserOptions::new();
+    let whole = ValueMode::RawOrDecode { limit: 4 << 20 };
+    match mode {
+        "raw" => options.value_mode(ValueMode::Raw).validate(false),
+        "raw-validated" => options.value_mode(ValueMode::Raw),
+        "raw-whole" => options.value_mode(whole).validate(false),
+        "raw-whole-validated" => options.value_mode(whole),
+        "skip" => options.value_mode(ValueMode::Skip),
+        "decode" => options,
+        "decode-no-checksum" => options.checksum(false),
+        other => panic!("no parser {other}"),
+    }
+}
+
+/// Reads all events and looks at something of each, so that none is optimised away.
+pub fn events(source: impl Read, options: ParserOptions) {
+    let mut reader = Reader::with_options(source, options);
     let mut sum = 0u64;
     while let Some(event) = reader.next_event().expect("the file is good") {
-        // Something of each event is looked at, so that none is optimised away.
         sum = sum.wrapping_add(match event {
             Event::Key(header) => header.key.len() as u64,
             Event::String(piece) => piece.data.len() as u64,

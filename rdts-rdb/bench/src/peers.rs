@@ -2,13 +2,17 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// The `rdb` crate: values as a whole; it verifies no checksum and knows no streams.
-pub(crate) fn rdb(path: &Path) {
-    let file = BufReader::with_capacity(128 * 1024, File::open(path).expect("the file is there"));
-    rdb::parse(file, Nothing, rdb::Simple::new()).expect("the file is good");
+pub fn rdb(path: &Path) {
+    rdb_source(BufReader::with_capacity(128 * 1024, File::open(path).expect("the file is there")));
+}
+
+/// The same from anywhere.
+pub fn rdb_source(source: impl Read) {
+    rdb::parse(source, Nothing, rdb::Simple::new()).expect("the file is good");
 }
 
 /// Takes every value and does nothing with it.
@@ -21,7 +25,7 @@ impl rdb::Formatter for Nothing {
 }
 
 /// The `librdb` crate: bindings of the C library, elements by callback, checksum verified.
-pub(crate) fn librdb(path: &Path) {
+pub fn librdb(path: &Path) {
     #[derive(Default)]
     struct Sum(u64);
 

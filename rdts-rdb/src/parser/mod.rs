@@ -334,12 +334,14 @@ impl Parser {
         if self.failure.is_some() {
             return Err(Halt::fail(ErrorKind::Truncated, 0));
         }
+        if self.take_value_end() {
+            return Ok(());
+        }
         loop {
             let found = match self.state {
                 State::Records => self.record(data)?,
                 State::Value(value_type) => self.begin_value(value_type, data)?,
                 State::Decode => self.decode(data)?,
-                State::ValueEnd => self.value_end(),
                 State::Whole { value_type, limit } => self.whole(data, value_type, limit)?,
                 _ => self.uncommon(data)?,
             };

@@ -14,6 +14,12 @@ impl Parser {
     /// The first call after a key: from here on the way is fixed.
     #[inline]
     pub(super) fn begin_value(&mut self, value_type: ValueType, data: &[u8]) -> Leaf<bool> {
+        if value_type == ValueType::String
+            && let Some(string) = decode::string_at_once(data, self.options.limits.chunk)
+        {
+            self.string(string);
+            return Ok(true);
+        }
         match self.mode {
             ValueMode::RawOrDecode { limit } if !value_type.is_file_only() && value_type != ValueType::Module => {
                 if self.scanner.start(value_type, 0) {
@@ -24,14 +30,6 @@ impl Parser {
                 self.state = State::WholeWalk { value_type, limit };
             }
             ValueMode::Decode | ValueMode::RawOrDecode { .. } => {
-                if value_type == ValueType::String
-                    && let Some(string) = decode::string_at_once(data, self.options.limits.chunk)
-                {
-                    self.tok = Tok::String { total: string.len() as u64, offset: 0, data: string, int: None };
-                    self.scanned = string.end;
-                    self.state = State::ValueEnd;
-                    return Ok(true);
-                }
                 self.decoder.start(value_type);
                 self.state = State::Decode;
                 return self.decode(data);
@@ -50,6 +48,23 @@ impl Parser {
             }
         }
         Ok(false)
+    }
+
+    /// The way that most string values take: there is nothing in them to be looked for or to be wrong.
+    #[inline(always)]
+    fn string(&mut self, string: Span) {
+        let raw = Span::new(Source::Data, 0, string.end);
+        self.scanned = string.end;
+        self.state = State::Records;
+        match self.mode {
+            ValueMode::RawOrDecode { limit } if string.end <= limit => self.tok = Tok::Raw(raw),
+            ValueMode::Decode | ValueMode::RawOrDecode { .. } => {
+                self.tok = Tok::String { total: string.len() as u64, offset: 0, data: string, int: None };
+                self.state = State::ValueEnd;
+            }
+            ValueMode::Raw => self.tok = Tok::RawChunk { data: raw, last: true },
+            ValueMode::Skip => self.tok = Tok::ValueEnd,
+        }
     }
 
     fn begin_walk(&mut self, value_type: ValueType) {
@@ -85,11 +100,15 @@ impl Parser {
         Ok(true)
     }
 
+    /// Whether the event that comes next is the end of a value; then it is found with that, and nothing is consumed.
     #[inline(always)]
-    pub(super) fn value_end(&mut self) -> bool {
-        self.tok = Tok::ValueEnd;
-        self.end_of_value();
-        true
+    pub(crate) fn take_value_end(&mut self) -> bool {
+        let end = self.state == State::ValueEnd;
+        if end {
+            self.tok = Tok::ValueEnd;
+            self.end_of_value();
+        }
+        end
     }
 
     /// A value that is delivered whole if it is small enough: nothing is consumed until that is known.
