@@ -172,6 +172,8 @@ async fn apply(nodes: &mut impl Nodes, db: u32, args: &[&[u8]]) -> Result<Reply>
     if how == Sharding::Broadcast {
         return nodes.call_all(db, args).await;
     }
+    let unblocked = unblocked(args);
+    let args = unblocked.as_deref().unwrap_or(args);
     if in_one_slot(nodes, args)? {
         let key = keys(args)?.next().map_or(&b""[..], |key| args[key.index]);
         return nodes.call(key, db, args).await;
@@ -181,13 +183,24 @@ async fn apply(nodes: &mut impl Nodes, db: u32, args: &[&[u8]]) -> Result<Reply>
         b"RENAMENX" => copy::rename_nx(nodes, db, args).await,
         b"COPY" => copy::copy(nodes, db, args).await,
         b"SMOVE" => elements::smove(nodes, db, args).await,
-        b"RPOPLPUSH" | b"BRPOPLPUSH" | b"LMOVE" | b"BLMOVE" => elements::list_move(nodes, db, args).await,
+        b"RPOPLPUSH" | b"LMOVE" => elements::list_move(nodes, db, args).await,
         b"LMPOP" | b"ZMPOP" => elements::pop(nodes, db, args).await,
         b"MSETNX" => parts::mset_nx(nodes, db, args).await,
         b"MSETEX" if how == Sharding::Cross => parts::mset_ex(nodes, db, args).await,
         _ if how == Sharding::Split => parts::in_parts(nodes, db, args).await,
         _ => gather::run(nodes, db, args).await,
     }
+}
+
+/// Commands that wait for an element, as a transaction executes them: in a stream there is one, so none of them has waited.
+fn unblocked<'a>(args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
+    let (name, timeout): (&[u8], usize) = match args[0].to_ascii_uppercase().as_slice() {
+        b"BRPOPLPUSH" => (b"RPOPLPUSH", 3),
+        b"BLMOVE" => (b"LMOVE", 5),
+        b"BLMOVEM" => (b"LMOVEM", 5),
+        _ => return None,
+    };
+    Some([&[name], &args[1..timeout], &args[timeout + 1..]].concat())
 }
 
 fn in_one_slot(nodes: &impl Nodes, args: &[&[u8]]) -> Result<bool> {

@@ -37,15 +37,11 @@ pub(super) async fn smove(nodes: &mut impl Nodes, db: u32, args: &[&[u8]]) -> Re
     Ok(Reply::Integer(1))
 }
 
-/// `RPOPLPUSH source destination`, `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`, and those that would wait for an element: in a
-/// stream there is one, and otherwise they give up at once, as in a transaction.
+/// `RPOPLPUSH source destination`, `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`
 pub(super) async fn list_move(nodes: &mut impl Nodes, db: u32, args: &[&[u8]]) -> Result<Reply> {
     let (from, to) = (args[1], args[2]);
-    let sides = if args[0].to_ascii_uppercase().ends_with(b"RPOPLPUSH") {
-        Some((false, true))
-    } else {
-        left(args[3]).zip(left(args[4]))
-    };
+    let sides =
+        if args[0].eq_ignore_ascii_case(b"RPOPLPUSH") { Some((false, true)) } else { left(args[3]).zip(left(args[4])) };
     let Some((pop_left, push_left)) = sides else { return Ok(error_reply("ERR syntax error")) };
     let element = nodes.call(from, db, &[b"LINDEX", from, if pop_left { b"0" } else { b"-1" }]).await?;
     let Reply::Bulk(bytes) = &element else { return Ok(element) };

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod crossing;
 mod memory;
 mod node;
 mod translate;
