@@ -35,6 +35,9 @@ pub enum ErrorKind {
     Connect,
     /// The server refused the credentials, or the user may not do what is needed.
     Auth,
+    /// The server does not let us be its replica: the user may not `PSYNC`, or nobody may, as with managed services. Its keys may still be read:
+    /// [`ScanSource`](crate::source::ScanSource).
+    ReplicationForbidden,
     /// The server is loading, or has lost its own primary: it will be ready later.
     NotReady,
     /// The target holds data and the policy is to refuse that.
@@ -117,6 +120,9 @@ impl Error {
             ErrorKind::Connect => "check host and port, and that this machine may connect to them",
             ErrorKind::Auth => {
                 "check user and password; a source user needs +psync +sync +replconf +ping, a target user the write commands"
+            }
+            ErrorKind::ReplicationForbidden => {
+                "permit the source's user +psync +sync +replconf +ping, or copy by SCAN, which cannot guarantee as much"
             }
             ErrorKind::NotReady => "wait until the server has loaded its data and its own primary link is up",
             ErrorKind::TargetNotEmpty => "empty the target, or choose another conflict policy (replace or skip)",

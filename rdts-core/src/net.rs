@@ -164,6 +164,24 @@ impl Connection {
         within(deadline, work).await.map_err(|error| error.at(&self.address))
     }
 
+    /// Sends commands, ready as RESP, whose replies [`receive`](Self::receive) gives in order.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn send(&mut self, commands: &[u8]) -> Result<()> {
+        let work = async { self.stream.write_all(commands).await.map_err(broken) };
+        within(self.deadlines.reply, work).await.map_err(|error| error.at(&self.address))
+    }
+
+    /// The reply to the oldest command that was [sent](Self::send) and has none yet.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn receive(&mut self) -> Result<Reply> {
+        let work = read_reply(&mut self.stream, &mut self.input, &mut self.decoder);
+        within(self.deadlines.reply, work).await.map_err(|error| error.at(&self.address))
+    }
+
     /// `INFO section` as text.
     ///
     /// # Errors

@@ -126,8 +126,11 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
         if let Some(position) = report.applied.position {
             let _ = self.source.acknowledge(&position).await;
         }
-        let closed = self.sink.close().await;
-        Finished { report, result: result.and(closed) }
+        // A sink that is dropped instead knows that it has not got everything: a file does not get its name then.
+        if result.is_ok() {
+            result = self.sink.close().await;
+        }
+        Finished { report, result }
     }
 
     async fn pump(&mut self) -> Result<()> {

@@ -68,7 +68,8 @@ pub trait Sink: Send + 'static {
     /// What any accepted batch met.
     fn flush(&mut self) -> impl Future<Output = Result<()>> + Send;
 
-    /// Flushes, and gives connections and files up.
+    /// Flushes, and gives connections and files up: everything that was to come has come. A sink that is dropped without it was part of a
+    /// run that failed; what it has applied is in the target, but a file for example does not get its name.
     ///
     /// # Errors
     /// As [`flush`](Sink::flush).

@@ -1,9 +1,12 @@
 //! Where batches come from.
 
+mod aof;
+mod detect;
 mod locate;
 mod rdb;
 mod reconnect;
 mod replica;
+mod scan;
 mod snapshot;
 
 use std::future::Future;
@@ -12,10 +15,13 @@ use crate::error::Result;
 use crate::ledger::Skipped;
 use crate::record::{Batch, Position};
 
+pub use aof::{AofOptions, AofSource, CutTail};
+pub use detect::{FileKind, detect};
 pub use locate::{Locate, Locator};
 pub use rdb::RdbSource;
 pub use reconnect::Reconnect;
 pub use replica::{ReplicaOptions, ReplicaSource};
+pub use scan::{ScanChanges, ScanHandle, ScanOptions, ScanSource};
 
 /// A snapshot and then, for a live source, the stream of writes that follows it, as batches of commands for the target.
 pub trait Source: Send + 'static {

@@ -3,6 +3,7 @@
 //! - [`NodeSink`]: one Redis or Valkey server, pipelined over one connection, every reply accounted for.
 //! - [`MemorySink`]: a [keyspace in memory](memory::MemoryStore) that replays a replication stream, for tests and for programs that
 //!   only want to read.
+//! - [`FileSink`]: an RDB, RESP or JSON lines [file](file).
 //!
 //! ```no_run
 //! use rdts_core::source::{ReplicaOptions, ReplicaSource};
@@ -20,10 +21,12 @@
 //! ```
 
 pub mod crossing;
+pub mod file;
 mod judge;
 pub mod memory;
 mod memory_sink;
 pub mod node;
 
+pub use file::{FileFormat, FileOptions, FileSink};
 pub use memory_sink::MemorySink;
 pub use node::{NodeOptions, NodeSink};

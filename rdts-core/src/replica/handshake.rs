@@ -214,11 +214,22 @@ fn status(line: &[u8], command: &str) -> Result<()> {
 fn refused(command: &str, line: &[u8]) -> Error {
     let shown = &line[..line.len().min(200)];
     let kind = match line.first() {
-        _ if line.starts_with(b"-NOAUTH") || line.starts_with(b"-NOPERM") => ErrorKind::Auth,
+        _ if line.starts_with(b"-NOAUTH") => ErrorKind::Auth,
+        // All of the handshake is needed for replication and for nothing else.
+        _ if line.starts_with(b"-NOPERM") => ErrorKind::ReplicationForbidden,
+        Some(b'-') if is_forbidden(line) => ErrorKind::ReplicationForbidden,
         Some(b'-') => ErrorKind::Rejected,
         _ => ErrorKind::Protocol,
     };
     Error::new(kind, format!("{command} was answered with '{}'", shown.escape_ascii()))
+}
+
+/// A command that is unknown was renamed or removed; services that forbid it say so in words of their own.
+fn is_forbidden(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line).to_ascii_lowercase();
+    ["unknown command", "not allowed", "not permitted", "not supported", "permission", "disabled", "forbidden"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 fn command(args: &[&str]) -> Vec<u8> {
@@ -274,6 +285,8 @@ mod tests {
         assert_eq!(handshake.line(b"-ERR unknown command 'PSYNC'").unwrap(), Action::Send(command(&["SYNC"])));
         assert!(handshake.awaits_payload());
         assert_eq!(handshake.line(b"-ERR no").unwrap_err().kind(), ErrorKind::Rejected);
+        let forbidden = handshake.line(b"-ERR unknown command 'SYNC'").unwrap_err();
+        assert_eq!(forbidden.kind(), ErrorKind::ReplicationForbidden);
     }
 
     #[test]
@@ -292,7 +305,8 @@ mod tests {
     #[test]
     fn refusals_say_what_was_refused() {
         for (line, kind) in [
-            ("-NOPERM this user has no permissions", ErrorKind::Auth),
+            ("-NOPERM this user has no permissions", ErrorKind::ReplicationForbidden),
+            ("-ERR command PSYNC is not allowed", ErrorKind::ReplicationForbidden),
             ("-NOAUTH Authentication required.", ErrorKind::Auth),
             ("-ERR something", ErrorKind::Rejected),
             ("+FULLRESYNC x 1", ErrorKind::Protocol),

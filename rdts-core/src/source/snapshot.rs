@@ -3,19 +3,21 @@
 use rdts_rdb::{Event, Limits, Parser, ParserOptions, Progress};
 
 use super::BATCH;
+use super::aof::ExpiryFloor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Skipped;
 use crate::record::BatchBuilder;
 use crate::translate::SnapshotTranslator;
 
 /// Strings up to so many bytes go as one command, longer ones in pieces of this size.
-const WHOLE_STRING: usize = 1 << 20;
+pub(super) const WHOLE_STRING: usize = 1 << 20;
 
 /// Parses and translates one RDB.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     parser: Parser,
     translator: SnapshotTranslator,
+    floor: Option<ExpiryFloor>,
 }
 
 /// Why [`Snapshot::advance`] returned.
@@ -34,7 +36,13 @@ impl Snapshot {
     pub(super) fn new(translator: SnapshotTranslator, validate: bool) -> Self {
         let limits = Limits::new().chunk(WHOLE_STRING);
         let options = ParserOptions::default().limits(limits).validate(validate);
-        Self { parser: Parser::with_options(options), translator }
+        Self { parser: Parser::with_options(options), translator, floor: None }
+    }
+
+    /// Keys do not expire before that: commands that follow may give them more time.
+    pub(super) fn expiry_floor(mut self, floor: Option<ExpiryFloor>) -> Self {
+        self.floor = floor;
+        self
     }
 
     /// Bytes of RDB that have been read.
@@ -58,13 +66,17 @@ impl Snapshot {
         let mut used = 0;
         loop {
             let progress = self.parser.parse(&data[used..], eof).map_err(damaged)?;
-            let (consumed, event) = match progress {
+            let (consumed, mut event) = match progress {
                 Progress::NeedMoreData(hint) => return Ok((used, Step::NeedMoreData(hint))),
                 Progress::Done => return Ok((used, Step::End)),
                 Progress::Parsed { consumed, event } => (consumed, event),
             };
             used += consumed;
             let over = matches!(event, Event::End { .. });
+            if let (Some(floor), Event::Key(header)) = (self.floor, &mut event) {
+                let lifted = header.expire_at_ms.and_then(|time| floor.lift(time));
+                header.expire_at_ms = lifted.or(header.expire_at_ms);
+            }
             let mode = self.translator.event(&event, start + used as u64, out)?;
             if let Some(mode) = mode {
                 self.parser.set_value_mode(mode);

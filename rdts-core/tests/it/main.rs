@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod aof;
 mod command;
 mod primary;
 mod reconnect;

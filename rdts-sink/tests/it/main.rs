@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod aof;
 mod crossing;
+mod file;
 mod memory;
 mod node;
+mod scan;
 mod translate;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::net::{Connection, Deadlines};
-use rdts_core::slot::{SLOTS, codis, slot, tag};
+use rdts_core::slot::{SLOTS, slot};
 use rdts_core::translate::Target;
 use rdts_core::{Error, ErrorKind, Result};
 use rdts_resp::Reply;
@@ -18,10 +18,9 @@ pub(super) struct State {
     expires_at: Option<i64>,
 }
 
-/// A cluster, or the groups of a Codis.
+/// A cluster.
 pub(super) struct Spread {
     target: Target,
-    codis: bool,
     nodes: Vec<Connection>,
     owners: Vec<usize>,
     /// How many calls succeed until one fails.
@@ -44,23 +43,7 @@ impl Spread {
             let owner = cluster.nodes().iter().position(|node| Some(i64::from(node.port())) == primary[1].as_integer());
             owners[usize::try_from(*first).unwrap()..=usize::try_from(*last).unwrap()].fill(owner.unwrap());
         }
-        Self { target, codis: false, nodes, owners, calls_left: u64::MAX }
-    }
-
-    /// Servers that share the slots of a Codis, of which they know nothing.
-    pub(super) async fn codis(servers: &[Server]) -> Self {
-        let mut nodes = Vec::new();
-        for server in servers {
-            nodes.push(connect(server).await);
-        }
-        let target = Target::from_info(&nodes[0].info("server").await.unwrap()).unwrap();
-        let owners = (0..usize::from(codis::SLOTS)).map(|slot| slot % nodes.len()).collect();
-        Self { target, codis: true, nodes, owners, calls_left: u64::MAX }
-    }
-
-    fn node_of(&mut self, key: &[u8]) -> &mut Connection {
-        let slot = self.slot(key);
-        &mut self.nodes[self.owners[usize::from(slot)]]
+        Self { target, nodes, owners, calls_left: u64::MAX }
     }
 
     /// Lets calls fail once so many have succeeded.
@@ -84,7 +67,7 @@ impl Spread {
 
     pub(super) async fn state(&mut self, key: &[u8]) -> State {
         let target = self.target;
-        state(self.node_of(key), target, key).await
+        state(&mut self.nodes[self.owners[usize::from(slot(key))]], target, key).await
     }
 
     /// All elements of some sets and lists, each once.
@@ -111,7 +94,7 @@ impl Nodes for Spread {
             return Err(Error::new(ErrorKind::Disconnected, "as the test wants it"));
         }
         self.calls_left -= 1;
-        let reply = self.node_of(key).call(args).await?;
+        let reply = self.nodes[self.owners[usize::from(slot(key))]].call(args).await?;
         let code = reply.error_code();
         assert!(!matches!(code, Some("MOVED" | "CROSSSLOT")), "{args:?}: {reply:?}");
         Ok(reply)
@@ -126,14 +109,6 @@ impl Nodes for Spread {
             }
         }
         Ok(last)
-    }
-
-    fn slot(&self, key: &[u8]) -> u16 {
-        if self.codis { codis::slot(key) } else { slot(key) }
-    }
-
-    fn tag(&self, slot: u16) -> &'static str {
-        if self.codis { codis::tag(slot) } else { tag(slot) }
     }
 }
 
