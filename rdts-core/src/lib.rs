@@ -88,6 +88,8 @@ pub mod cluster;
 #[cfg(feature = "codis")]
 pub mod codis;
 pub mod command;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod endpoint;
 pub mod error;
 pub mod filter;

@@ -12,6 +12,8 @@ mod target;
 
 #[cfg_attr(not(feature = "codis"), allow(unused_imports))]
 pub(crate) use big_value::of_temporary;
+#[cfg(feature = "conformance")]
+pub(crate) use big_value::temporary;
 pub use snapshot::SnapshotTranslator;
 pub use stream::{StreamTranslator, Translated};
 pub use target::{Family, Target};

@@ -102,7 +102,7 @@ impl Sink for MemorySink {
         }
     }
 
-    async fn close(self) -> Result<()> {
-        Ok(())
+    async fn close(mut self) -> Result<()> {
+        self.flush().await
     }
 }

@@ -178,7 +178,7 @@ impl BigValue {
 }
 
 /// A name that is in the slot of `key`, and that no other key's temporary has. It is the same for every target.
-fn temporary(key: &[u8]) -> Vec<u8> {
+pub(crate) fn temporary(key: &[u8]) -> Vec<u8> {
     let tag = slot::hash_tag(key);
     match tag.contains(&b'}') || tag.is_empty() {
         // The whole key decides about its slot, but would not between braces.

@@ -1,0 +1,103 @@
+//! The public suite for sinks, over the sinks of this crate, and over such that are wrong on purpose.
+
+mod faulty;
+
+use std::sync::{Arc, Mutex};
+
+use rdts_core::conformance::{self, Abilities, Harness, Outcome, Report};
+use rdts_core::endpoint::NodeAddress;
+use rdts_core::{Error, ErrorKind, Result};
+use rdts_sink::memory::{MemoryStore, Value};
+use rdts_sink::{MemorySink, NodeOptions, NodeSink};
+use rdts_testkit::{Server, Signal};
+
+/// The names of the checks that did not apply.
+fn not_applicable(report: &Report) -> Vec<&'static str> {
+    assert!(report.passed(), "{report}");
+    let skipped = report.outcomes().iter().filter(|(_, outcome)| matches!(outcome, Outcome::NotApplicable(_)));
+    skipped.map(|(name, _)| *name).collect()
+}
+
+/// A server, and sinks with a narrow window.
+struct Node(Server);
+
+impl Harness for Node {
+    type Sink = NodeSink;
+
+    fn abilities(&self) -> Abilities {
+        // The window, and room for what is under way in sockets.
+        Abilities::default().freezes(true).in_flight(16 << 20)
+    }
+
+    async fn sink(&mut self) -> Result<NodeSink> {
+        self.0.cmd(&["FLUSHALL"]);
+        let options = NodeOptions::default().window(256 << 10);
+        NodeSink::connect(&NodeAddress::new("127.0.0.1", self.0.port()), options).await
+    }
+
+    async fn read(&mut self, db: u32, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut connection = self.0.connection();
+        let ask = redis::cmd("SELECT").arg(db).exec(&mut connection);
+        let value = ask.and_then(|()| redis::cmd("GET").arg(key).query(&mut connection));
+        value.map_err(|error| Error::new(ErrorKind::Protocol, "the server cannot be read").with_source(error))
+    }
+
+    async fn freeze(&mut self) -> Result<()> {
+        self.0.signal(Signal::Stop);
+        Ok(())
+    }
+
+    async fn thaw(&mut self) -> Result<()> {
+        self.0.signal(Signal::Cont);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_keeps_to_the_contract() {
+    for name in ["redis-2.8", "redis-7.0", "valkey-9.1"] {
+        let report = conformance::run(&mut Node(Server::start(name))).await;
+        assert_eq!(not_applicable(&report), [""; 0], "{name}");
+    }
+}
+
+/// The keyspace of the last sink.
+#[derive(Default)]
+struct Memory(Arc<Mutex<MemoryStore>>);
+
+fn string(store: &Mutex<MemoryStore>, db: u32, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    match store.lock().unwrap().get(db, key).map(|entry| &entry.value) {
+        Some(Value::String(value)) => Ok(Some(value.to_vec())),
+        None => Ok(None),
+        Some(other) => Err(Error::new(ErrorKind::Protocol, format!("not a string: {other:?}"))),
+    }
+}
+
+fn of_memory() -> Abilities {
+    Abilities::default().scripts(false)
+}
+
+impl Harness for Memory {
+    type Sink = MemorySink;
+
+    fn abilities(&self) -> Abilities {
+        of_memory()
+    }
+
+    async fn sink(&mut self) -> Result<MemorySink> {
+        let sink = MemorySink::new();
+        self.0 = sink.store();
+        Ok(sink)
+    }
+
+    async fn read(&mut self, db: u32, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        string(&self.0, db, key)
+    }
+}
+
+#[tokio::test]
+async fn memory_keeps_to_the_contract() {
+    let report = conformance::run(&mut Memory::default()).await;
+    let frozen = ["accepted_is_not_applied", "what_is_accepted_is_bounded"];
+    assert_eq!(not_applicable(&report), [&["an_error_of_a_script_is_counted"][..], &frozen].concat());
+}
