@@ -127,7 +127,7 @@ enum Part {
     /// Too few bytes have been seen to tell.
     Unknown,
     Rdb(Box<Snapshot>),
-    Commands(Commands),
+    Commands(Box<Commands>),
 }
 
 struct Commands {
@@ -221,7 +221,7 @@ impl AofSource {
                         Step::BatchFull => return Ok(Pause::BatchFull),
                         Step::End => {
                             self.skipped += snapshot.skipped();
-                            current.part = Part::Commands(Commands::new(self.target, self.options.translate));
+                            current.part = Part::Commands(Box::new(Commands::new(self.target, self.options.translate)));
                         }
                     }
                 }
@@ -323,7 +323,7 @@ impl Current {
             Part::Rdb(Box::new(Snapshot::new(translator, true).expiry_floor(floor)))
         } else if self.buffer.is_empty() || is_aof(&self.buffer) {
             // A server that has written nothing yet leaves an empty file.
-            Part::Commands(Commands::new(target, options.translate))
+            Part::Commands(Box::new(Commands::new(target, options.translate)))
         } else {
             let text = "this is no AOF: one starts with '*', '#' or an RDB (REDIS or VALKEY)";
             return Err(Error::new(ErrorKind::Snapshot, text).at(&self.name));

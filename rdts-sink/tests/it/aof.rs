@@ -18,9 +18,9 @@ fn copy_folder(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to)
+            copy_folder(&entry.path(), &to);
         } else {
-            std::fs::copy(entry.path(), to).map(|_| ()).unwrap()
+            std::fs::copy(entry.path(), to).unwrap();
         }
     }
 }
@@ -120,8 +120,7 @@ async fn written_by(name: &str, preamble: bool, cut: usize) {
         } else {
             vec![file.clone()]
         };
-        let last =
-            files.into_iter().filter(|path| !path.extension().is_some_and(|end| end == "manifest")).max().unwrap();
+        let last = files.into_iter().filter(|path| path.extension().is_none_or(|end| end != "manifest")).max().unwrap();
         let length = std::fs::metadata(&last).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&last).unwrap().set_len(length - cut as u64).unwrap();
     }

@@ -55,6 +55,9 @@ const SMALLEST: u64 = 1 << 12;
 /// The expiry of a key that has none.
 const NEVER: i64 = i64::MAX;
 
+/// Database and key.
+pub(super) type Name = (u32, Vec<u8>);
+
 /// A file that vanishes with its owner.
 #[derive(Debug)]
 struct Temporary {
@@ -223,12 +226,7 @@ impl Table {
 
     /// Keys that were not seen in `pass`, at most about `most` of them, from the slot `from` on. The second value is where to go on; `None`
     /// at the end.
-    pub(super) fn unseen(
-        &mut self,
-        pass: u32,
-        from: u64,
-        most: usize,
-    ) -> io::Result<(Vec<(u32, Vec<u8>)>, Option<u64>)> {
+    pub(super) fn unseen(&mut self, pass: u32, from: u64, most: usize) -> io::Result<(Vec<Name>, Option<u64>)> {
         let mut keys = Vec::new();
         let mut index = from;
         let mut block = vec![0; SLOT * 1024];
@@ -258,7 +256,7 @@ impl Table {
         Ok(at)
     }
 
-    fn name(&mut self, at: u64) -> io::Result<(u32, Vec<u8>)> {
+    fn name(&mut self, at: u64) -> io::Result<Name> {
         let (mut db, mut length) = ([0; 4], [0; 8]);
         self.names.read(at, &mut db)?;
         self.names.file.read_exact(&mut length)?;

@@ -468,7 +468,6 @@ impl Worker {
                     })?;
                     let Some(event) = event else { return Ok(()) };
                     self.event(first, &event)?;
-                    drop(event);
                     self.send_if_full().await?;
                 }
             }
