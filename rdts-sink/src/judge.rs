@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
 use rdts_core::record::{Command, Expect, Kind};
-use rdts_resp::ReplyRef;
+use rdts_resp::{Reply, ReplyRef};
 
 /// What matters of a reply, whoever gave it.
 #[derive(Debug)]
@@ -16,6 +16,15 @@ pub(crate) enum Answer<'a> {
     Nothing,
     /// Anything else.
     Something,
+}
+
+impl<'a> From<&'a Reply> for Answer<'a> {
+    fn from(reply: &'a Reply) -> Self {
+        match reply {
+            Reply::Null | Reply::Integer(0) => Self::Nothing,
+            _ => reply.as_error().map_or(Self::Something, |error| Self::Error(Cow::Borrowed(error))),
+        }
+    }
 }
 
 impl<'a> From<&ReplyRef<'a>> for Answer<'a> {
@@ -171,7 +180,7 @@ fn rejected(command: &Command<'_>, error: &[u8]) -> Error {
     Error::new(ErrorKind::Rejected, format!("{} was answered with '{}'", named(command), shown(error)))
 }
 
-fn conflict(command: &Command<'_>) -> Error {
+pub(crate) fn conflict(command: &Command<'_>) -> Error {
     let which = if command.mark().keys > 1 { "one of its keys" } else { "that key" };
     let text = format!("{}: the target has {which} already, so somebody else writes there", named(command));
     Error::new(ErrorKind::TargetNotEmpty, text)

@@ -1,6 +1,7 @@
 //! Where RDTS writes.
 //!
 //! - [`NodeSink`]: one Redis or Valkey server, pipelined over one connection, every reply accounted for.
+//! - [`ProxySink`]: whatever is behind proxies: Codis, twemproxy, Envoy, a cloud's.
 //! - [`MemorySink`]: a [keyspace in memory](memory::MemoryStore) that replays a replication stream, for tests and for programs that
 //!   only want to read.
 //! - [`FileSink`]: an RDB, RESP or JSON lines [file](file).
@@ -23,10 +24,13 @@
 pub mod crossing;
 pub mod file;
 mod judge;
+mod lanes;
 pub mod memory;
 mod memory_sink;
 pub mod node;
+pub mod proxy;
 
 pub use file::{FileFormat, FileOptions, FileSink};
 pub use memory_sink::MemorySink;
 pub use node::{NodeOptions, NodeSink};
+pub use proxy::{ProxyOptions, ProxySink};

@@ -29,11 +29,13 @@ pub struct NodeOptions {
     /// How many bytes of commands may be under way without a reply; a single bigger batch goes alone. A wide window keeps the
     /// target busy, a narrow one bounds what it still applies after a command that failed. Default: 1 MiB.
     pub window: u32,
+    /// How many commands may be under way without a reply, for servers that count them; a batch of more goes alone. Default: any number.
+    pub window_commands: u32,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { deadlines: Deadlines::default(), window: 1 << 20 }
+        Self { deadlines: Deadlines::default(), window: 1 << 20, window_commands: u32::MAX }
     }
 }
 
@@ -49,6 +51,13 @@ impl NodeOptions {
     #[must_use]
     pub fn window(mut self, bytes: u32) -> Self {
         self.window = bytes.max(1);
+        self
+    }
+
+    /// Sets [`window_commands`](Self::window_commands).
+    #[must_use]
+    pub fn window_commands(mut self, commands: u32) -> Self {
+        self.window_commands = commands.max(1);
         self
     }
 }
@@ -69,6 +78,7 @@ pub struct NodeSink {
     written: u64,
     window: Arc<Semaphore>,
     window_size: u32,
+    window_commands: u32,
     in_flight: mpsc::UnboundedSender<InFlight>,
     status: watch::Receiver<Status>,
     replies: JoinHandle<()>,
@@ -109,13 +119,19 @@ impl NodeSink {
         let mut connection = Connection::open(address, options.deadlines).await?;
         let info = connection.info("server").await?;
         let target = Target::from_info(&info).map_err(|error| error.at(address))?;
+        Ok(Self::over(connection, target, options))
+    }
+
+    /// Writes over `connection`, in database 0, to what is known to be `target`.
+    pub(crate) fn over(connection: Connection, target: Target, options: NodeOptions) -> Self {
+        let address = connection.address().clone();
         let (stream, _) = connection.into_parts();
         let (reader, writer) = stream.into_split();
         let (in_flight, batches) = mpsc::unbounded_channel();
         let (sender, status) = watch::channel(Status::default());
         let replies = Replies::new(reader, address.clone(), options.deadlines.reply, sender);
-        Ok(Self {
-            address: address.clone(),
+        Self {
+            address,
             target,
             writer,
             db: 0,
@@ -123,15 +139,25 @@ impl NodeSink {
             written: 0,
             window: Arc::new(Semaphore::new(options.window as usize)),
             window_size: options.window,
+            window_commands: options.window_commands,
             in_flight,
             status,
             replies: tokio::spawn(replies.run(batches)),
-        })
+        }
     }
 
     /// What the server is.
     pub fn target(&self) -> Target {
         self.target
+    }
+
+    /// How much of the window a batch takes.
+    fn size(&self, batch: &Batch) -> u32 {
+        // Each command counts as if it had its share of the window, at least.
+        let share = u64::from(self.window_size.div_ceil(self.window_commands));
+        let share = if self.window_commands == u32::MAX { 0 } else { share };
+        let size = (batch.bytes().len() as u64).max(batch.len() as u64 * share);
+        u32::try_from(size).unwrap_or(u32::MAX).min(self.window_size)
     }
 
     /// Puts the batch's commands, with a `SELECT` wherever the database changes, into the scratch buffer.
@@ -179,7 +205,7 @@ impl Sink for NodeSink {
 
     async fn write(&mut self, batch: Batch) -> Result<()> {
         self.check()?;
-        let size = u32::try_from(batch.bytes().len()).unwrap_or(u32::MAX).min(self.window_size);
+        let size = self.size(&batch);
         // The reading side gives the room of everything back when it fails.
         let room = self.window.clone().acquire_many_owned(size).await.map_err(|_| gone())?;
         self.check()?;

@@ -18,6 +18,7 @@
 
 mod builder;
 mod cluster;
+mod codis;
 mod compare;
 mod deployment;
 mod fill;
@@ -35,6 +36,7 @@ mod wire;
 
 pub use builder::Builder;
 pub use cluster::{Cluster, ClusterBuilder, OpenSlot};
+pub use codis::Codis;
 pub use compare::{CompareOptions, Difference, DifferenceKind, assert_same, compare, compare_with, digest};
 pub use deployment::Deployment;
 pub use fill::{FillOptions, FillReport, fill};

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod aof;
+#[cfg(feature = "codis")]
+mod codis;
 mod command;
 mod primary;
 mod reconnect;

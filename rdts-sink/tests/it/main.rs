@@ -8,5 +8,6 @@ mod crossing;
 mod file;
 mod memory;
 mod node;
+mod proxy;
 mod scan;
 mod translate;
