@@ -2,7 +2,7 @@
 
 use rdts_resp::{CommandRef, encode};
 
-use super::{Target, TranslateOptions};
+use super::{Target, TranslateOptions, slots_restore};
 use crate::command::first_key;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Skipped;
@@ -137,6 +137,12 @@ impl StreamTranslator {
                 let text = "TRIMSLOTS (a cluster node drops slots that it gave away) is not supported yet";
                 return Err(Error::new(ErrorKind::Unsupported, text));
             }
+            12 if is(b"SLOTSRESTORE") => {
+                let Some(db) = self.options.map_db(self.db) else { return Ok(Translated::Done) };
+                slots_restore::translate(command, self.target, db, offset, out)?;
+                return Ok(Translated::Done);
+            }
+            18 if is(b"SLOTSRESTORE-ASYNC") => return Err(slots_restore::arrival(command)),
             _ => Kind::Write,
         };
         let transaction = matches!(kind, Kind::Multi | Kind::Exec);
@@ -312,6 +318,8 @@ mod tests {
             ("SELECT x", ErrorKind::Protocol),
             ("SELECT -1", ErrorKind::Protocol),
             ("TRIMSLOTS RANGES 1 0 1", ErrorKind::Unsupported),
+            ("SLOTSRESTORE-ASYNC delete k", ErrorKind::Topology),
+            ("SLOTSRESTORE k 0", ErrorKind::Protocol),
         ] {
             assert_eq!(translate(&mut all(), text).unwrap_err().kind(), kind, "{text}");
         }
