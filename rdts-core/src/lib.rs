@@ -93,6 +93,7 @@ pub mod conformance;
 pub mod endpoint;
 pub mod error;
 pub mod filter;
+pub mod fleet;
 pub mod ledger;
 pub mod net;
 pub mod pipeline;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -70,6 +70,7 @@ pub struct Finished {
 pub struct Handle {
     goal: Arc<watch::Sender<Goal>>,
     report: Arc<Mutex<Report>>,
+    flush: Arc<Notify>,
 }
 
 impl Handle {
@@ -83,6 +84,12 @@ impl Handle {
     /// snapshot that is an error ([`Interrupted`](ErrorKind::Interrupted)), since half a snapshot is in the target.
     pub fn stop(&self) {
         self.goal.send_replace(Goal::Now);
+    }
+
+    /// Asks the pipeline to have everything applied that it has read by now, and to say so: the report is brought up to date, and
+    /// the source told. Does not wait for it.
+    pub fn flush(&self) {
+        self.flush.notify_one();
     }
 
     /// What it has done so far.
@@ -104,7 +111,7 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
     /// Joins `source` and `sink`.
     pub fn new(source: S, sink: K) -> Self {
         let (sender, goal) = watch::channel(Goal::SourceEnds);
-        let handle = Handle { goal: Arc::new(sender), report: Arc::default() };
+        let handle = Handle { goal: Arc::new(sender), report: Arc::default(), flush: Arc::default() };
         Self { source, sink, goal, handle }
     }
 
@@ -150,6 +157,13 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
                     if !std::mem::take(&mut wrote) {
                         self.sink.flush().await?;
                     }
+                    self.publish();
+                    if let Some(position) = self.sink.acked().position {
+                        self.source.acknowledge(&position).await?;
+                    }
+                }
+                () = self.handle.flush.notified() => {
+                    self.sink.flush().await?;
                     self.publish();
                     if let Some(position) = self.sink.acked().position {
                         self.source.acknowledge(&position).await?;

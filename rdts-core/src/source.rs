@@ -9,7 +9,9 @@ mod replica;
 mod scan;
 mod snapshot;
 
+use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 
 use crate::error::Result;
 use crate::ledger::Skipped;
@@ -20,7 +22,7 @@ pub use detect::{FileKind, detect};
 pub use locate::{Locate, Locator};
 pub use rdb::RdbSource;
 pub use reconnect::Reconnect;
-pub use replica::{ReplicaOptions, ReplicaSource};
+pub use replica::{ReplicaOptions, ReplicaSource, SourceNode};
 pub use scan::{ScanChanges, ScanHandle, ScanOptions, ScanSource};
 
 /// A snapshot and then, for a live source, the stream of writes that follows it, as batches of commands for the target.
@@ -43,6 +45,55 @@ pub trait Source: Send + 'static {
     /// What was read so far and, for a stated reason, is in no batch.
     fn skipped(&self) -> Skipped {
         Skipped::default()
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The object-safe twin of [`Source`]; every source is one.
+trait DynSource: Send {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Batch>>>;
+    fn acknowledge<'a>(&'a mut self, position: &'a Position) -> BoxFuture<'a, Result<()>>;
+    fn skipped(&self) -> Skipped;
+}
+
+impl<S: Source> DynSource for S {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Batch>>> {
+        Box::pin(Source::next(self))
+    }
+    fn acknowledge<'a>(&'a mut self, position: &'a Position) -> BoxFuture<'a, Result<()>> {
+        Box::pin(Source::acknowledge(self, position))
+    }
+    fn skipped(&self) -> Skipped {
+        Source::skipped(self)
+    }
+}
+
+/// A source whose kind is chosen at run time: one allocation per batch.
+pub struct BoxSource(Box<dyn DynSource>);
+
+impl BoxSource {
+    /// Boxes `source`.
+    pub fn new(source: impl Source) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+impl fmt::Debug for BoxSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxSource").field("skipped", &self.0.skipped()).finish_non_exhaustive()
+    }
+}
+
+impl Source for BoxSource {
+    async fn next(&mut self) -> Result<Option<Batch>> {
+        self.0.next().await
+    }
+    async fn acknowledge(&mut self, position: &Position) -> Result<()> {
+        self.0.acknowledge(position).await
+    }
+    fn skipped(&self) -> Skipped {
+        self.0.skipped()
     }
 }
 

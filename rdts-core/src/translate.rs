@@ -45,6 +45,9 @@ pub struct TranslateOptions {
     /// the target. Only for a target whose keys all live together, and where nothing between source and sink decides by single
     /// keys. Without effect with [`OnConflict::Skip`]. Default: no.
     pub group_strings: bool,
+    /// Pass on what nodes of a cluster say of slots that move, as [`Kind::Move`](crate::record::Kind::Move), to somebody who
+    /// understands it: a [`fleet`](crate::fleet) does. Default: no, leave it out.
+    pub slot_moves: bool,
     /// Up to how many bytes of RDB a list, set, zset or hash is converted as a whole if the target's `RESTORE` does not know its encoding; it
     /// is in memory decoded for that. Bigger ones are built piece by piece under a temporary name. Default: 1 MiB.
     pub convert_up_to: usize,
@@ -57,6 +60,7 @@ impl Default for TranslateOptions {
             source_db: None,
             target_db: None,
             group_strings: false,
+            slot_moves: false,
             convert_up_to: 1 << 20,
         }
     }
@@ -88,6 +92,13 @@ impl TranslateOptions {
     #[must_use]
     pub fn convert_up_to(mut self, bytes: usize) -> Self {
         self.convert_up_to = bytes;
+        self
+    }
+
+    /// Sets [`slot_moves`](Self::slot_moves).
+    #[must_use]
+    pub fn slot_moves(mut self, pass_on: bool) -> Self {
+        self.slot_moves = pass_on;
         self
     }
 

@@ -22,6 +22,9 @@ pub enum Kind {
     Multi,
     /// `EXEC`: closes it. Both are always in the same batch.
     Exec,
+    /// What a node of a cluster says of slots that move (`CLUSTER SYNCSLOTS …`, `TRIMSLOTS`): no command for a target. It is in
+    /// batches only where [`slot_moves`](crate::translate::TranslateOptions::slot_moves) is set, and never reaches a sink.
+    Move,
 }
 
 /// Which reply of the target means that the command did what was meant. An error never does.
@@ -122,6 +125,22 @@ impl Batch {
     /// The commands in order.
     pub fn commands(&self) -> Commands<'_> {
         Commands { batch: self, next: 0 }
+    }
+
+    /// Takes the first `count` commands out, as a batch that ends at `position`.
+    pub(crate) fn take_front(&mut self, count: usize, position: Position) -> Self {
+        let end = count.checked_sub(1).and_then(|last| self.records.get(last)).map_or(0, |record| record.end);
+        let rest = self.records.split_off(count);
+        let records = std::mem::replace(&mut self.records, rest);
+        for record in &mut self.records {
+            record.end -= end;
+            if record.key != NO_KEY {
+                record.key = record.key.start - end..record.key.end - end;
+            }
+        }
+        let rest = self.arena.split_off(end as usize);
+        let arena = std::mem::replace(&mut self.arena, rest);
+        Self { arena, records, position }
     }
 
     /// Drops the commands for which `keep` says no.
@@ -417,6 +436,17 @@ mod tests {
                 .map(|(_, t)| t)
                 .collect();
             assert_eq!(texts(&kept), expected, "{mask:04b}");
+        }
+    }
+
+    #[test]
+    fn a_batch_can_be_cut_anywhere() {
+        let all: &[&[&str]] = &[&["SET", "k1", "v"], &["PING"], &["DEL", "k2"], &["DEL", "k3", "x"]];
+        for count in 0..=4 {
+            let mut rest = batch(all);
+            let front = rest.take_front(count, Position::stream(ReplicationId::NONE, 3, 0));
+            assert_eq!([texts(&front), texts(&rest)].concat(), texts(&batch(all)), "{count}");
+            assert_eq!((front.len(), front.position().offset(), rest.position().offset()), (count, 3, 9));
         }
     }
 

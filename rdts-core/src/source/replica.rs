@@ -1,5 +1,7 @@
 //! One node as a source: we are its replica.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::{Buf, BytesMut};
 use rdts_resp::{CommandDecoder, Limits};
 
@@ -9,6 +11,7 @@ use super::{BATCH, Locator, Source};
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ledger::Skipped;
+use crate::net::{Connection, Deadlines};
 use crate::record::{Batch, BatchBuilder, Position, ReplicationId};
 use crate::replica::{Framing, LinkConfig, ReplicaLink, Resume, Sync};
 use crate::translate::{SnapshotTranslator, StreamTranslator, Target, TranslateOptions, Translated};
@@ -78,6 +81,7 @@ impl ReplicaOptions {
 pub struct ReplicaSource {
     locator: Locator,
     link: ReplicaLink,
+    node: SourceNode,
     /// Under way while the link is broken.
     reconnecting: Option<Reconnecting>,
     /// What is applied in the target.
@@ -97,6 +101,41 @@ pub struct ReplicaSource {
     /// Whether the position has moved since the last batch.
     moved: bool,
     state: State,
+}
+
+/// The node that a [`ReplicaSource`] reads from, for whoever has something to ask it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SourceNode {
+    address: Arc<Mutex<NodeAddress>>,
+    deadlines: Deadlines,
+}
+
+impl SourceNode {
+    /// Where it is now: another place after a promotion.
+    pub fn address(&self) -> NodeAddress {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A new connection to it.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn connect(&self) -> Result<Connection> {
+        Connection::open(&self.address(), self.deadlines).await
+    }
+
+    /// How far its stream is now, as the source's positions count.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`Unsupported`](ErrorKind::Unsupported) from a server that counts no offsets.
+    pub async fn offset(&self) -> Result<u64> {
+        let mut connection = self.connect().await?;
+        let info = connection.info("replication").await?;
+        let offset = info.lines().find_map(|line| line.trim_end().strip_prefix("master_repl_offset:")?.parse().ok());
+        offset.ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "this server counts no replication offsets").at(connection.address())
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -121,9 +160,11 @@ impl ReplicaSource {
             return Err(Error::protocol("asked for a full copy, got none").at(address));
         };
         let snapshot = Box::new(Snapshot::new(SnapshotTranslator::new(target, options.translate), options.validate));
+        let node = SourceNode { address: Arc::new(Mutex::new(address)), deadlines: options.link.deadlines };
         Ok(Self {
             locator,
             link,
+            node,
             reconnecting: None,
             acknowledged: offset,
             boundary: Place { offset, db: 0 },
@@ -143,6 +184,11 @@ impl ReplicaSource {
     /// The node that is read from now, or was last.
     pub fn address(&self) -> &NodeAddress {
         self.link.address()
+    }
+
+    /// The same to ask elsewhere, while the source is being read.
+    pub fn node(&self) -> SourceNode {
+        self.node.clone()
     }
 
     /// Whether the primary counts offsets: one that only knows `SYNC` does not.
@@ -310,6 +356,7 @@ impl ReplicaSource {
         }
         (self.offset, self.boundary) = (place.offset, place);
         link.set_acknowledged(self.acknowledged.min(place.offset));
+        *self.node.address.lock().unwrap_or_else(PoisonError::into_inner) = link.address().clone();
         self.link = link;
         self.reconnecting = None;
     }

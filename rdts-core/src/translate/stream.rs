@@ -113,6 +113,7 @@ impl StreamTranslator {
                 self.skipped.messages += 1;
                 return Ok(Translated::Done);
             }
+            7 if is(b"CLUSTER") && self.options.slot_moves => Kind::Move,
             7 if is(b"CLUSTER") => {
                 self.skipped.cluster += 1;
                 return Ok(Translated::Done);
@@ -133,6 +134,7 @@ impl StreamTranslator {
                 }
                 Kind::Code
             }
+            9 if is(b"TRIMSLOTS") && self.options.slot_moves => Kind::Move,
             9 if is(b"TRIMSLOTS") => {
                 let text = "TRIMSLOTS (a cluster node drops slots that it gave away) is not supported yet";
                 return Err(Error::new(ErrorKind::Unsupported, text));
@@ -152,7 +154,9 @@ impl StreamTranslator {
         let db = match self.options.map_db(self.db) {
             Some(db) => db,
             // Transactions may change the database inside, so their frame goes where everything goes.
-            None if transaction || kind == Kind::Code => self.options.target_db.unwrap_or_default(),
+            None if transaction || kind == Kind::Code || kind == Kind::Move => {
+                self.options.target_db.unwrap_or_default()
+            }
             None => return Ok(Translated::Done),
         };
         let arena = out.arena();
@@ -162,7 +166,9 @@ impl StreamTranslator {
         } else {
             arena.extend_from_slice(command.raw());
         }
-        let keyless = transaction || kind == Kind::Code || (kind == Kind::Script && command.arg(2) == Some(b"0"));
+        let keyless = transaction
+            || matches!(kind, Kind::Code | Kind::Move)
+            || (kind == Kind::Script && command.arg(2) == Some(b"0"));
         let key = Some(name)
             .filter(|_| !keyless)
             .and_then(first_key)

@@ -1,0 +1,216 @@
+//! What a node of a cluster says of itself: which slots it serves, and how far its stream is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdts_resp::Reply;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::net::Connection;
+use crate::record::ReplicationId;
+use crate::slot::SLOTS;
+use crate::source::SourceNode;
+
+/// A primary's word on itself.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    /// Its name in the cluster.
+    pub(super) id: String,
+    /// The name of its history; `None` before Redis 4.0.
+    pub(super) replid: Option<ReplicationId>,
+    /// How far its stream was after it was asked for its slots: what it wrote while it served one that it does not serve by this
+    /// view lies before.
+    pub(super) offset: u64,
+    pub(super) owned: SlotSet,
+    /// Slots that it is giving away or taking, key by key.
+    pub(super) migrating: SlotSet,
+    pub(super) importing: SlotSet,
+}
+
+/// A set of slots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SlotSet(Box<[u64]>);
+
+impl SlotSet {
+    pub(super) fn new() -> Self {
+        Self(vec![0; usize::from(SLOTS) / 64].into())
+    }
+
+    pub(super) fn insert(&mut self, slot: u16) {
+        self.0[usize::from(slot / 64)] |= 1 << (slot % 64);
+    }
+
+    pub(super) fn contains(&self, slot: u16) -> bool {
+        self.0[usize::from(slot / 64)] >> (slot % 64) & 1 == 1
+    }
+
+    pub(super) fn first(&self) -> Option<u16> {
+        (0..SLOTS).find(|slot| self.contains(*slot))
+    }
+}
+
+impl View {
+    /// Whether it may execute commands of the slot.
+    pub(super) fn is_involved(&self, slot: u16) -> bool {
+        self.owned.contains(slot) || self.migrating.contains(slot) || self.importing.contains(slot)
+    }
+
+    /// Asks the node at the other end.
+    pub(super) async fn ask(connection: &mut Connection) -> Result<Self> {
+        // In this order: see `offset`.
+        let reply = connection.call(["CLUSTER", "NODES"]).await?;
+        let Some(nodes) = reply.as_bytes().filter(|_| !reply.is_error()) else {
+            return Err(connection.refusal("CLUSTER NODES", &reply));
+        };
+        let nodes = String::from_utf8_lossy(nodes).into_owned();
+        let info = connection.info("replication").await?;
+        Self::read(&nodes, &info).map_err(|error| error.at(connection.address()))
+    }
+
+    fn read(nodes: &str, info: &str) -> Result<Self> {
+        let field = |name: &str| info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'));
+        if field("role") != Some("master") {
+            return Err(Error::new(ErrorKind::NotReady, "is a replica at present"));
+        }
+        let nonsense =
+            || Error::new(ErrorKind::Topology, "the answer to CLUSTER NODES or INFO is not that of a server");
+        let offset = field("master_repl_offset").and_then(|offset| offset.parse().ok()).ok_or_else(nonsense)?;
+        let replid = field("master_replid").map(str::parse).transpose()?;
+        let own = nodes.lines().find(|line| line.split(' ').nth(2).is_some_and(|flags| flags.contains("myself")));
+        let own = own.ok_or_else(nonsense)?;
+        let id = own.split(' ').next().unwrap_or_default().to_owned();
+        let (mut owned, mut migrating, mut importing) = (SlotSet::new(), SlotSet::new(), SlotSet::new());
+        let slot = |text: &str| text.parse::<u16>().ok().filter(|slot| *slot < SLOTS).ok_or_else(nonsense);
+        for word in own.split(' ').skip(8).filter(|word| !word.is_empty()) {
+            if let Some(moving) = word.strip_prefix('[') {
+                match (moving.split_once("->-"), moving.split_once("-<-")) {
+                    (Some((number, _)), _) => migrating.insert(slot(number)?),
+                    (_, Some((number, _))) => importing.insert(slot(number)?),
+                    _ => return Err(nonsense()),
+                }
+                continue;
+            }
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            (slot(first)?..=slot(last)?).for_each(|slot| owned.insert(slot));
+        }
+        Ok(Self { id, replid, offset, owned, migrating, importing })
+    }
+}
+
+/// Whether an atomic move is under way at a node; what it is called.
+pub(super) async fn atomic_move(connection: &mut Connection) -> Result<Option<String>> {
+    const OVER: [&str; 6] = ["success", "failed", "cancelled", "completed", "canceled", "none"];
+    for command in [&["CLUSTER", "GETSLOTMIGRATIONS"][..], &["CLUSTER", "MIGRATION", "STATUS", "ALL"]] {
+        let reply = connection.call(command).await?;
+        // Servers without such moves do not know it.
+        for task in reply.as_array().into_iter().flatten() {
+            let field = |name| task.get(name).and_then(Reply::as_str);
+            match field("state") {
+                Some(state) if !OVER.contains(&state) => {
+                    let what = field("slot_ranges").or(field("slots")).unwrap_or("some slots");
+                    return Ok(Some(format!("{what} ({state})")));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(None)
+}
+
+type Question = oneshot::Sender<Result<Arc<View>>>;
+
+/// Asks one node, over one connection, for whoever has a question: several at once get the same answer.
+#[derive(Debug)]
+pub(super) struct Asker {
+    questions: mpsc::UnboundedSender<Question>,
+    _task: JoinSet<()>,
+}
+
+/// Between two attempts to ask a node that cannot be asked: the link to it is broken as well, and its shard looks for it.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Asker {
+    pub(super) fn start(node: SourceNode) -> Self {
+        let (questions, receiver) = mpsc::unbounded_channel();
+        let mut task = JoinSet::new();
+        task.spawn(answer(node, receiver));
+        Self { questions, _task: task }
+    }
+
+    /// The node's view, asked for after this call.
+    pub(super) fn ask(&self) -> oneshot::Receiver<Result<Arc<View>>> {
+        let (sender, receiver) = oneshot::channel();
+        // If the task is gone the receiver says so.
+        let _ = self.questions.send(sender);
+        receiver
+    }
+}
+
+async fn answer(node: SourceNode, mut questions: mpsc::UnboundedReceiver<Question>) {
+    let mut connection: Option<Connection> = None;
+    while let Some(first) = questions.recv().await {
+        let mut waiting = vec![first];
+        loop {
+            while let Ok(more) = questions.try_recv() {
+                waiting.push(more);
+            }
+            waiting.retain(|question| !question.is_closed());
+            if waiting.is_empty() {
+                break;
+            }
+            let address = node.address();
+            // After a promotion the shard is somewhere else.
+            let mut open = match connection.take().filter(|open| *open.address() == address) {
+                Some(open) => Ok(open),
+                None => node.connect().await,
+            };
+            let view = match &mut open {
+                Ok(open) => View::ask(open).await,
+                Err(_) => Err(Error::new(ErrorKind::Connect, "cannot be asked")),
+            };
+            match (view, open) {
+                (Ok(view), Ok(open)) => {
+                    connection = Some(open);
+                    let view = Arc::new(view);
+                    waiting.drain(..).for_each(|question| drop(question.send(Ok(view.clone()))));
+                    break;
+                }
+                (Err(error), _) | (_, Err(error)) if error.retry() == Retry::Resume => {
+                    tracing::debug!(%error, "a node cannot be asked for its slots");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                (Err(error), _) | (_, Err(error)) => {
+                    let (kind, text) = (error.kind(), error.to_string());
+                    waiting.drain(..).for_each(|question| drop(question.send(Err(Error::new(kind, text.clone())))));
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_says_what_it_serves() {
+        let info = "role:master\r\nmaster_replid:4c1b873d2c85f0b3c32321aee14c7ef5363543d4\r\nmaster_repl_offset:17\r\n";
+        let nodes = "aa 127.0.0.1:1@2 master - 0 0 1 connected 0-9\n\
+                     bb 127.0.0.1:2@3,host myself,master - 0 0 2 connected 10-12 77 [11->-aa] [3-<-aa]\n";
+        let view = View::read(nodes, info).unwrap();
+        let of = |set: &SlotSet| (0..SLOTS).filter(|slot| set.contains(*slot)).collect::<Vec<_>>();
+        assert_eq!(
+            (of(&view.owned), of(&view.migrating), of(&view.importing)),
+            (vec![10, 11, 12, 77], vec![11], vec![3])
+        );
+        assert_eq!((view.id.as_str(), view.offset), ("bb", 17));
+        assert_eq!(View::read(nodes, "role:slave\r\n").unwrap_err().kind(), ErrorKind::NotReady);
+        for nodes in ["", "bb x myself - 0 0 2 c 1-x", "bb x myself - 0 0 2 connected link 99999"] {
+            assert_eq!(View::read(nodes, info).unwrap_err().kind(), ErrorKind::Topology, "{nodes}");
+        }
+    }
+}
