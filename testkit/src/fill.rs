@@ -20,15 +20,17 @@ pub struct FillOptions {
     /// Small strings `string:N` in database 0, of 3 to 32 bytes; one of ten expires, in the years after 2096. Default:
     /// 0.
     pub strings: u64,
-    /// Keys of all types that the server has, about 43 elements each, in three databases, every encoding of theirs in
+    /// Keys of all types that the server has, about 43 elements each, in [`dbs`](Self::dbs), every encoding of theirs in
     /// use: just below and just above the limits where an encoding ends, values that compress and such that do not,
     /// lists of several nodes, binary keys, TTLs. Default: 0.
     pub mixed: u64,
+    /// The databases that the mixed keys are spread over. Default: 0, 3 and 7.
+    pub dbs: Vec<u32>,
 }
 
 impl Default for FillOptions {
     fn default() -> Self {
-        Self { seed: 1, strings: 0, mixed: 0 }
+        Self { seed: 1, strings: 0, mixed: 0, dbs: vec![0, 3, 7] }
     }
 }
 
@@ -43,6 +45,12 @@ impl FillOptions {
     #[must_use]
     pub fn mixed(count: u64) -> Self {
         Self { mixed: count, ..Self::default() }
+    }
+
+    /// The same, all of it in database 0: what a cluster takes.
+    #[must_use]
+    pub fn in_one_database(self) -> Self {
+        Self { dbs: vec![0], ..self }
     }
 }
 
@@ -87,7 +95,7 @@ pub fn fill<'a, D: Into<Deployment<'a>>>(target: D, options: &FillOptions) -> Fi
     let mut writer = Writer { goal, commands: Pipeline::new(), bytes: 0 };
     writer.add(&["SELECT", "0"]);
     strings(&mut writer, options);
-    let elements = mixed::write(&mut writer, version, options.mixed, Rng::new(options.seed ^ 1));
+    let elements = mixed::write(&mut writer, version, options, Rng::new(options.seed ^ 1));
     writer.flush();
     FillReport { keys: options.strings + options.mixed, elements: options.strings + elements, time: start.elapsed() }
 }

@@ -1,11 +1,9 @@
 //! Keys of all types in all encodings.
 
-use super::{FAR_FUTURE, Writer};
+use super::{FAR_FUTURE, FillOptions, Writer};
 use crate::rng::Rng;
 use crate::version::Version;
 
-/// Where the keys are; each database has its share of all types.
-const DBS: [u32; 3] = [0, 3, 7];
 /// Collections go to the server in pieces of at most this.
 const PIECE: usize = 500;
 /// Numbers of elements: the usual small ones, and both sides of the limits 128 and 512 where a packed collection ends
@@ -16,8 +14,8 @@ const LARGE: [u64; 6] = [512, 513, 1000, 2000, 5000, 400];
 
 type Make = fn(&mut Writer, &[u8], u64, &mut Rng);
 
-/// Writes `count` keys; gives the number of elements.
-pub(super) fn write(writer: &mut Writer, version: Version, count: u64, mut rng: Rng) -> u64 {
+/// Writes `options.mixed` keys, of which each database has its share of all types; gives the number of elements.
+pub(super) fn write(writer: &mut Writer, version: Version, options: &FillOptions, mut rng: Rng) -> u64 {
     let mut kinds: Vec<(&str, Make)> = vec![
         ("string", string),
         ("list", list),
@@ -35,10 +33,10 @@ pub(super) fn write(writer: &mut Writer, version: Version, count: u64, mut rng: 
         kinds.push(("fleeting", expiring_hash));
     }
     let mut elements = 0;
-    for (share, db) in DBS.into_iter().enumerate() {
+    for (share, db) in options.dbs.iter().enumerate() {
         writer.add(&["SELECT", &db.to_string()]);
-        for number in (share as u64..count).step_by(DBS.len()) {
-            let (name, make) = kinds[usize::try_from(number).unwrap_or(0) / DBS.len() % kinds.len()];
+        for number in (share as u64..options.mixed).step_by(options.dbs.len()) {
+            let (name, make) = kinds[usize::try_from(number).unwrap_or(0) / options.dbs.len() % kinds.len()];
             let mut key = format!("mixed:{name}:{number}").into_bytes();
             if rng.one_in(10) {
                 key.extend(rng.bytes(20));
