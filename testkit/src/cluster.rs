@@ -213,9 +213,9 @@ impl Cluster {
         running().all(|node| {
             let state = node.try_cmd(&["CLUSTER", "INFO"]).map(bytes).unwrap_or_default();
             let ok = String::from_utf8_lossy(&state).contains("cluster_state:ok");
-            let replication = node.info("replication");
+            let replication = node.try_info("replication").unwrap_or_default();
             (ok || !self.ok)
-                && (replication["role"] == "master"
+                && (replication.get("role").is_some_and(|role| role == "master")
                     || replication.get("master_link_status").is_some_and(|status| status == "up"))
         })
     }

@@ -226,9 +226,9 @@ impl Sentinel {
             let (port, running) =
                 (self.nodes[primary].port().to_string(), self.nodes.iter().filter(|node| node.is_running()));
             let replicas = running.clone().count() - 1;
-            let mut nodes = running.map(|node| (node.port(), node.info("replication")));
+            let mut nodes = running.map(|node| (node.port(), node.try_info("replication").unwrap_or_default()));
             nodes.all(|(own, state)| {
-                own.to_string() == port && state["role"] == "master"
+                own.to_string() == port && state.get("role").is_some_and(|role| role == "master")
                     || state.get("master_port") == Some(&port)
                         && state.get("master_link_status").is_some_and(|status| status == "up")
             }) && self.running_sentinels().all(|sentinel| {
@@ -245,7 +245,8 @@ impl Sentinel {
         let mut found = None;
         self.wait("another primary", || {
             found = self.agreed().filter(|new| *new != old);
-            found.is_some_and(|new| self.nodes[new].info("replication")["role"] == "master")
+            let state = found.and_then(|new| self.nodes[new].try_info("replication"));
+            state.is_some_and(|state| state["role"] == "master")
         });
         found.expect("it was waited for")
     }

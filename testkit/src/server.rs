@@ -270,9 +270,13 @@ impl Server {
     #[track_caller]
     #[must_use]
     pub fn info(&self, section: &str) -> BTreeMap<String, String> {
-        let text: String = redis::from_redis_value(self.cmd(&["INFO", section])).expect("INFO answers a text");
-        let fields = text.lines().filter_map(|line| line.split_once(':'));
-        fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect()
+        fields(self.cmd(&["INFO", section]))
+    }
+
+    /// [`Server::info`] of a server that may not be there, or cut connections: Sentinels have those whom they make a
+    /// replica do so.
+    pub(crate) fn try_info(&self, section: &str) -> Option<BTreeMap<String, String>> {
+        self.try_cmd(&["INFO", section]).ok().map(fields)
     }
 
     /// Waits until `condition` holds of this server, and looks again every 5 ms.
@@ -341,8 +345,9 @@ impl Server {
     #[track_caller]
     pub fn wait_in_sync(&self, primary: &Self) {
         self.wait_until("the replica to be in sync", Duration::from_secs(60), |replica| {
-            let there = primary.info("replication");
-            let here = replica.info("replication");
+            let (Some(there), Some(here)) = (primary.try_info("replication"), replica.try_info("replication")) else {
+                return false;
+            };
             // A replica says `master_link_status:up` as soon as the snapshot is loaded.
             here.get("master_link_status").is_some_and(|status| status == "up")
                 && here.get("slave_repl_offset") == there.get("master_repl_offset")
@@ -403,6 +408,12 @@ impl Server {
         // Whoever has the port may only be passing by: an outgoing connection, or another server's search for a port.
         wait_until("the port to be free again", START, || self.run());
     }
+}
+
+fn fields(info: Value) -> BTreeMap<String, String> {
+    let text: String = redis::from_redis_value(info).expect("INFO answers a text");
+    let fields = text.lines().filter_map(|line| line.split_once(':'));
+    fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect()
 }
 
 /// `:PASSWORD@` of a URL.

@@ -33,14 +33,14 @@ pub(crate) struct Router {
     ports: Vec<u16>,
     password: Option<String>,
     owners: Vec<Option<u16>>,
-    connections: HashMap<u16, ReadTimeout>,
+    connections: HashMap<u16, Link>,
     /// The script that an `EVALSHA` needs: from Redis 7.0 a replica that is promoted does not know it.
     script: Option<Vec<u8>>,
 }
 
-struct ReadTimeout(Connection);
+struct Link(Connection);
 
-impl std::fmt::Debug for ReadTimeout {
+impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("connection")
     }
@@ -60,7 +60,7 @@ impl Router {
         let mut router = Self {
             ports: cluster.nodes.iter().map(crate::Server::port).collect(),
             password: cluster.nodes[0].password().map(str::to_owned),
-            owners: Vec::new(),
+            owners: vec![None; usize::from(SLOTS)],
             connections: HashMap::new(),
             script: None,
         };
@@ -209,7 +209,7 @@ impl Router {
         if !self.connections.contains_key(&port) {
             let connection = wire::client(port, self.password.as_deref())?.get_connection_with_timeout(SILENCE)?;
             connection.set_read_timeout(Some(SILENCE))?;
-            self.connections.insert(port, ReadTimeout(connection));
+            self.connections.insert(port, Link(connection));
         }
         Ok(&mut self.connections.get_mut(&port).expect("it is there now").0)
     }
@@ -236,9 +236,8 @@ impl Router {
                 owners[first..=last].fill(reachable);
             }
             let known = owners.iter().flatten().count();
-            if known > best.0 || self.owners.is_empty() {
-                best = (known, owners.clone());
-                self.owners = owners;
+            if known > best.0 {
+                best = (known, owners);
             }
         }
         self.owners = best.1;
