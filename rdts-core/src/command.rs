@@ -1,11 +1,12 @@
-//! What is known of commands: which keys one names, since when servers have it, and what becomes of it on a target whose keys
-//! are spread over slots.
+//! What is known of commands: which keys one names, since when servers have it, and what becomes of it on a target
+//! whose keys are spread over slots.
 //!
-//! [`lookup`] finds a command by name, [`keys`] the keys of a concrete command, [`sharding`] how it is brought to a target
-//! with slots, [`split`] makes one for each slot of it where that is the same. [`first_key`] is for the hot path of a stream, where nearly every command has one key.
+//! [`lookup`] finds a command by name, [`keys`] the keys of a concrete command, [`sharding`] how it is brought to a
+//! target with slots, [`split`] makes one for each slot of it where that is the same. [`first_key`] is for the hot path
+//! of a stream, where nearly every command has one key.
 //!
-//! The knowledge is what 17 servers from Redis 2.8 to 8.10, Valkey 8.1 to 9.1 and Codis answer to `COMMAND`, and rules by
-//! hand where keys follow a keyword.
+//! The knowledge is what 17 servers from Redis 2.8 to 8.10, Valkey 8.1 to 9.1 and Codis answer to `COMMAND`, and rules
+//! by hand where keys follow a keyword.
 //!
 //! ```
 //! use rdts_core::command::{Access, Sharding, keys, lookup, sharding};

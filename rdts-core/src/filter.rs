@@ -11,7 +11,8 @@ use crate::source::Source;
 ///
 /// The predicate sees each command as it would go to the target: those that put keys of the snapshot in place and those of the
 /// stream alike, so that a rule by [database](Command::db) and [key](Command::key) holds in both phases. It decides about a
-/// command as a whole, also one with several keys. `MULTI` and `EXEC` are kept.
+/// command as a whole; if it has several keys, [`command::keys`](crate::command::keys()) finds them all in its
+/// [arguments](Command::args). `MULTI` and `EXEC` are kept.
 ///
 /// ```
 /// use rdts_core::Source;

@@ -22,8 +22,8 @@ pub fn slot(key: &[u8]) -> u16 {
     crc16(hash_tag(key)) % SLOTS
 }
 
-/// The part of a key that decides about its slot: what is between its first `{` and the first `}` after that, or the whole
-/// key if there is no such part or it is empty.
+/// The part of a key that decides about its slot: what is between its first `{` and the first `}` after that, or the
+/// whole key if there is no such part or it is empty.
 pub fn hash_tag(key: &[u8]) -> &[u8] {
     braced(key).filter(|tag| !tag.is_empty()).unwrap_or(key)
 }

@@ -1,38 +1,41 @@
 //! Commands whose keys are in different slots, executed exactly as one server would.
 //!
 //! A cluster refuses `RENAME a b` when `a` and `b` are in different slots; a source that is one server has executed it.
-//! [`execute`] has the same effect in several steps, each for one slot: values, expiry and reply are those that one server
-//! would give, and so is the error when it would give one. [`transaction`] does that with the commands of a `MULTI` … `EXEC`.
+//! [`execute`] has the same effect in several steps, each for one slot: values, expiry and reply are those that one
+//! server would give, and so is the error when it would give one. [`transaction`] does that with the commands of a
+//! `MULTI` … `EXEC`.
 //!
-//! The caller sees to it that everything before is applied, and that nobody else writes to the command's keys in the meantime.
-//! While it is under way, readers of the target can see it half done.
+//! The caller sees to it that everything before is applied, and that nobody else writes to the command's keys in the
+//! meantime. While it is under way, readers of the target can see it half done.
 //!
 //! # Means
 //!
 //! - `RENAME`, `RENAMENX`, `COPY`: the value travels as `DUMP` and `RESTORE`.
 //! - `SMOVE`, `LMOVE` and their kin: one element is added there and removed here; the values stay where they are.
-//! - `MSETNX`, `MSETEX NX|XX`: the condition is asked of each key, then each slot gets its part. `LMPOP`, `ZMPOP`: key by key, until one
-//!   gives something.
-//! - All others (`SUNIONSTORE`, `ZRANGESTORE`, `BITOP`, `PFMERGE`, `SORT … STORE`, `LMOVEM`, …): the keys of other slots are copied by `DUMP` and
-//!   `RESTORE` to temporary keys in the slot of the destination; the command runs there with its keys replaced; what it changed of the
-//!   copies goes back in the same way, with its old expiry; the temporary keys are removed. They are called
-//!   `rdts:tmp:{TAG}:…`, and expire after an hour if nobody is left to remove them.
+//! - `MSETNX`, `MSETEX NX|XX`: the condition is asked of each key, then each slot gets its part. `LMPOP`, `ZMPOP`: key
+//!   by key, until one gives something.
+//! - All others (`SUNIONSTORE`, `ZRANGESTORE`, `BITOP`, `PFMERGE`, `SORT … STORE`, `LMOVEM`, …): the keys of other
+//!   slots are copied by `DUMP` and `RESTORE` to temporary keys in the slot of the destination; the command runs there
+//!   with its keys replaced; what it changed of the copies goes back in the same way, with its old expiry; the
+//!   temporary keys are removed. They are called `rdts:tmp:{TAG}:…`, and expire after an hour if nobody is left to
+//!   remove them.
 //!
-//! A value travels through this process's memory whole, and can have at most 512 MiB (a limit of servers). How long it was idle,
-//! which matters for eviction alone, it forgets.
+//! A value travels through this process's memory whole, and can have at most 512 MiB (a limit of servers). How long it
+//! was idle, which matters for eviction alone, it forgets.
 //!
 //! # When it fails in the middle
 //!
-//! Steps that add come before steps that remove, so that nothing is ever lost: `RENAME` restores the destination, then deletes the
-//! source; `LMOVE` pushes, then pops. So a failure leaves something twice, or a part of the keys written. To do it again from the
-//! beginning is exact for
-//! `RENAME`, `COPY REPLACE`, `SMOVE`, and for what replaces its destination without reading it; it is not for `RENAMENX`, `COPY`, `MSETNX` and `MSETEX
-//! NX|XX` (they find what they wrote), `LMOVE`, `LMPOP` and `ZMPOP` (they move another element), nor where the destination is read too
+//! Steps that add come before steps that remove, so that nothing is ever lost: `RENAME` restores the destination, then
+//! deletes the source; `LMOVE` pushes, then pops. So a failure leaves something twice, or a part of the keys written.
+//! To do it again from the beginning is exact for `RENAME`, `COPY REPLACE`, `SMOVE`, and for what replaces its
+//! destination without reading it; it is not for `RENAMENX`, `COPY`, `MSETNX` and `MSETEX NX|XX` (they find what they
+//! wrote), `LMOVE`, `LMPOP` and `ZMPOP` (they move another element), nor where the destination is read too
 //! (`ZUNIONSTORE a 2 a b`).
 //!
 //! # What cannot be done
 //!
-//! Some commands do not tell what they use ([`Refusal`]). Nothing of them, or of a transaction with one of them, is executed.
+//! Some commands do not tell what they use ([`Refusal`]). Nothing of them, or of a transaction with one of them, is
+//! executed.
 
 mod copy;
 mod elements;
@@ -54,14 +57,15 @@ pub trait Nodes: Send {
     /// What the nodes are.
     fn target(&self) -> Target;
 
-    /// Executes a command on the node that has the slot of `key`, in database `db`, and gives its reply, which may be an error.
-    /// Redirections are followed. With an empty `key` any node will do.
+    /// Executes a command on the node that has the slot of `key`, in database `db`, and gives its reply, which may be
+    /// an error. Redirections are followed. With an empty `key` any node will do.
     ///
     /// # Errors
     /// If there is no reply.
     fn call(&mut self, key: &[u8], db: u32, args: &[&[u8]]) -> impl Future<Output = Result<Reply>> + Send;
 
-    /// Executes a command on every node that has slots, and gives an error among the replies if there is one, otherwise any of them.
+    /// Executes a command on every node that has slots, and gives an error among the replies if there is one, otherwise
+    /// any of them.
     ///
     /// # Errors
     /// If there is a reply missing.
@@ -123,14 +127,12 @@ impl fmt::Display for Refusal {
 pub fn refusal(nodes: &impl Nodes, args: &[&[u8]]) -> Result<Option<Refusal>> {
     Ok(match sharding(args)? {
         Sharding::Refused => Some(Refusal::Server),
+        Sharding::Undeclared if args[0].eq_ignore_ascii_case(b"SORT") => Some(Refusal::Patterns),
         Sharding::Undeclared => Some(Refusal::Undeclared),
         Sharding::Together if !in_one_slot(nodes, args)? => Some(match args[0].to_ascii_uppercase().as_slice() {
             b"EVAL" | b"EVALSHA" | b"FCALL" => Refusal::Script,
-            b"SORT" => Refusal::Patterns,
             _ => Refusal::Keys,
         }),
-        // The keys that the patterns lead to may be elsewhere even if those that are named are together.
-        Sharding::Together if args[0].eq_ignore_ascii_case(b"SORT") => Some(Refusal::Patterns),
         _ => None,
     })
 }
@@ -138,8 +140,8 @@ pub fn refusal(nodes: &impl Nodes, args: &[&[u8]]) -> Result<Option<Refusal>> {
 /// Executes any write command exactly, also if its keys are in different slots; `args` begins with its name.
 ///
 /// # Errors
-/// Those of [`Nodes::call`]; [`Rejected`](ErrorKind::Rejected) if a node refuses a step that one server would not have needed, such as
-/// `RESTORE` when it is out of memory; [`Limit`](ErrorKind::Limit) if a value is too big to travel;
+/// Those of [`Nodes::call`]; [`Rejected`](ErrorKind::Rejected) if a node refuses a step that one server would not have
+/// needed, such as `RESTORE` when it is out of memory; [`Limit`](ErrorKind::Limit) if a value is too big to travel;
 /// [`Protocol`](ErrorKind::Protocol) for a command that no server can have executed.
 pub async fn execute(nodes: &mut impl Nodes, db: u32, args: &[&[u8]]) -> Result<Crossing> {
     match refusal(nodes, args)? {
@@ -192,7 +194,8 @@ async fn apply(nodes: &mut impl Nodes, db: u32, args: &[&[u8]]) -> Result<Reply>
     }
 }
 
-/// Commands that wait for an element, as a transaction executes them: in a stream there is one, so none of them has waited.
+/// Commands that wait for an element, as a transaction executes them: in a stream there is one, so none of them has
+/// waited.
 fn unblocked<'a>(args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
     let (name, timeout): (&[u8], usize) = match args[0].to_ascii_uppercase().as_slice() {
         b"BRPOPLPUSH" => (b"RPOPLPUSH", 3),

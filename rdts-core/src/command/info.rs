@@ -46,8 +46,8 @@ impl CommandInfo {
         self.write
     }
 
-    /// The first version of `family` that has it, or `None` if none has: commands of modules and of Codis, and those of the other
-    /// family. `(0, 0, 0)` for Valkey means that it came with all of Redis 7.2.
+    /// The first version of `family` that has it, or `None` if none has: commands of modules and of Codis, and those of
+    /// the other family. `(0, 0, 0)` for Valkey means that it came with all of Redis 7.2.
     pub fn since(&self, family: Family) -> Option<(u16, u16, u16)> {
         match family {
             Family::Redis => self.redis,
@@ -140,7 +140,8 @@ pub fn commands() -> &'static [CommandInfo] {
 
 /// The command of this name, without regard to case.
 ///
-/// `None` for a name that no server from Redis 2.8 to 8.10, Valkey to 9.1 or Codis has: a module's, or one of a later version.
+/// `None` for a name that no server from Redis 2.8 to 8.10, Valkey to 9.1 or Codis has: a module's, or one of a later
+/// version.
 pub fn lookup(name: &[u8]) -> Option<&'static CommandInfo> {
     let mut at = hash(name);
     loop {

@@ -32,8 +32,8 @@ struct Range {
 const NOTHING: Range = Range { next: 0, end: 0, step: 1, access: Access::Read };
 
 impl Keys {
-    /// Whether the command is one that no server of the table has, of a module or a later version: then its first argument is
-    /// *supposed* to be its key, as it is for most, and any others are not known.
+    /// Whether the command is one that no server of the table has, of a module or a later version: then its first
+    /// argument is *supposed* to be its key, as it is for most, and any others are not known.
     pub fn is_guess(&self) -> bool {
         self.guessed
     }
@@ -72,13 +72,13 @@ impl ExactSizeIterator for Keys {}
 
 /// The keys that a command names; `args` begins with its name.
 ///
-/// They are those that `COMMAND GETKEYS` tells of it, of every family and version, with two differences: where an option that
-/// names a key is given twice (`SORT … STORE a STORE b`) the last counts, as when the server executes it, and the patterns
-/// of `SORT … BY … GET …` are no keys, though they lead to some. A command without keys has none.
+/// They are those that `COMMAND GETKEYS` tells of it, of every family and version, with two differences: where an
+/// option that names a key is given twice (`SORT … STORE a STORE b`) the last counts, as when the server executes it,
+/// and the patterns of `SORT … BY … GET …` are no keys, though they lead to some. A command without keys has none.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if the number of keys that the command tells is no number or more than there
-/// are.
+/// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if the number of keys that the command tells is no number or
+/// more than there are.
 pub fn keys(args: &[&[u8]]) -> Result<Keys> {
     let Some(name) = args.first() else { return Ok(Keys::new(NOTHING, NOTHING)) };
     let Some(mut info) = lookup(name) else { return Ok(guess(name, args.len())) };
@@ -137,8 +137,8 @@ fn resolve(spec: Spec, args: &[&[u8]]) -> Result<Range> {
     }
 }
 
-/// A key, and the destination that follows the last of the words `stores`. `skipped` are the words before which no destination can
-/// stand, with the number of arguments that belong to them.
+/// A key, and the destination that follows the last of the words `stores`. `skipped` are the words before which no
+/// destination can stand, with the number of arguments that belong to them.
 fn with_store(args: &[&[u8]], from: usize, skipped: &[(&[u8], usize)], stores: &[&[u8]]) -> Keys {
     if args.len() < 2 {
         return Keys::new(NOTHING, NOTHING);

@@ -10,27 +10,28 @@ use crate::error::Result;
 pub enum Sharding {
     /// It has one key, and goes to the node that has its slot.
     OneKey,
-    /// It has several keys, and is the same as a command for each of them: `DEL`, `UNLINK`, `TOUCH`, `EXISTS`, `MSET`, `MSETEX` without
-    /// condition, `SLOTSRESTORE`. [`keys`] says where each begins; what is before the first and, for `MSETEX`, behind the
-    /// last belongs to all of them.
+    /// It has several keys, and is the same as a command for each of them: `DEL`, `UNLINK`, `TOUCH`, `EXISTS`, `MSET`,
+    /// `MSETEX` without condition, `SLOTSRESTORE`. [`keys`] says where each begins; what is before the first and, for
+    /// `MSETEX`, behind the last belongs to all of them.
     Split,
     /// It has several keys and needs them in one place. In one slot it goes there; otherwise
     /// they have to be brought together first, which `rdts_sink::crossing` does.
     Cross,
-    /// It has several keys and goes to the node of their slot if they have the same; otherwise it cannot be done: `EVAL`, `SORT` with
-    /// patterns, most commands that read several keys, those of modules.
+    /// It has several keys and goes to the node of their slot if they have the same; otherwise it cannot be done:
+    /// `EVAL`, most commands that read several keys, those of modules.
     Together,
     /// It has no key and concerns every node: `FLUSHALL`, `FLUSHDB`, `SCRIPT`, `FUNCTION`.
     Broadcast,
-    /// It has one key or two, and a second database: `MOVE`, `COPY … DB`. Goes to the node of the slot if that has databases (Codis, Valkey
-    /// 9.0 and later with `cluster-databases`), and cannot be done otherwise.
+    /// It has one key or two, and a second database: `MOVE`, `COPY … DB`. Goes to the node of the slot if that has
+    /// databases (Codis, Valkey 9.0 and later with `cluster-databases`), and cannot be done otherwise.
     Databases,
-    /// `EVAL`, `EVALSHA` or `FCALL` that names no key: which keys it uses nobody can tell.
+    /// It uses keys that it does not name: `EVAL`, `EVALSHA` or `FCALL` without a key, and `SORT` with patterns (`BY
+    /// w_*`, or any `GET`, which nodes of a cluster refuse).
     Undeclared,
     /// It has no key and may go anywhere: `PUBLISH`, `PING`, `MULTI`, …
     Keyless,
-    /// What no node of such a target can do for the whole: `SWAPDB`; `MIGRATE`; what moves slots at the source (`TRIMSLOTS`, `CLUSTER`,
-    /// `SLOTSDEL`, `SLOTSMGRT…`).
+    /// What no node of such a target can do for the whole: `SWAPDB`; `MIGRATE`; what moves slots at the source
+    /// (`TRIMSLOTS`, `CLUSTER`, `SLOTSDEL`, `SLOTSMGRT…`).
     Refused,
 }
 
@@ -59,8 +60,7 @@ pub fn sharding(args: &[&[u8]]) -> Result<Sharding> {
         "FLUSHALL" | "FLUSHDB" | "SCRIPT" | "FUNCTION" => Sharding::Broadcast,
         "EVAL" | "EVALSHA" | "EVAL_RO" | "EVALSHA_RO" | "FCALL" | "FCALL_RO" if count == 0 => Sharding::Undeclared,
         _ if count == 0 => Sharding::Keyless,
-        // Its patterns lead to keys that it does not name, even without STORE.
-        "SORT" if sorts_by_pattern(args) => Sharding::Together,
+        "SORT" if sorts_by_pattern(args) => Sharding::Undeclared,
         _ if count == 1 => Sharding::OneKey,
         "DEL" | "UNLINK" | "TOUCH" | "EXISTS" | "MSET" | "SLOTSRESTORE" => Sharding::Split,
         "MSETEX" if has(&[b"NX", b"XX"], msetex_options(args)?) => Sharding::Cross,
@@ -78,8 +78,8 @@ fn msetex_options(args: &[&[u8]]) -> Result<usize> {
     Ok(keys(args)?.last().map_or(args.len(), |key| key.index + 2))
 }
 
-/// Whether `SORT` has `GET`, or `BY` with a pattern that makes names of keys: one with `*`. (`GET #` names none, but nodes of
-/// a cluster refuse any `GET` before Redis 7.4.)
+/// Whether `SORT` has `GET`, or `BY` with a pattern that makes names of keys: one with `*`. (`GET #` names none, but
+/// nodes of a cluster refuse any `GET` before Redis 7.4.)
 fn sorts_by_pattern(args: &[&[u8]]) -> bool {
     let mut at = 2;
     while at + 1 < args.len() {
@@ -158,21 +158,20 @@ mod tests {
                     "LMPOP 2 a b LEFT",
                 ],
             ),
+            (Sharding::Together, &["EVAL x 2 a b", "SUNION a b", "BLPOP a b 0", "JSON.MSET a $ 1 b $ 2"]),
+            (Sharding::Broadcast, &["FLUSHALL", "flushdb ASYNC", "SCRIPT LOAD x", "FUNCTION RESTORE x"]),
+            (Sharding::Databases, &["MOVE a 1", "COPY a b DB 1", "COPY a b REPLACE DB 1"]),
             (
-                Sharding::Together,
+                Sharding::Undeclared,
                 &[
-                    "EVAL x 2 a b",
+                    "EVAL x 0",
+                    "EVALSHA x 0 a",
+                    "FCALL f 0",
                     "SORT a BY w_* STORE b",
                     "SORT a GET #",
                     "SORT a GET d_*->f LIMIT 0 1",
-                    "SUNION a b",
-                    "BLPOP a b 0",
-                    "JSON.MSET a $ 1 b $ 2",
                 ],
             ),
-            (Sharding::Broadcast, &["FLUSHALL", "flushdb ASYNC", "SCRIPT LOAD x", "FUNCTION RESTORE x"]),
-            (Sharding::Databases, &["MOVE a 1", "COPY a b DB 1", "COPY a b REPLACE DB 1"]),
-            (Sharding::Undeclared, &["EVAL x 0", "EVALSHA x 0 a", "FCALL f 0"]),
             (Sharding::Keyless, &["PING", "MULTI", "PUBLISH c m", "SPUBLISH c m", "UNKNOWN", "SELECT 1"]),
             (
                 Sharding::Refused,

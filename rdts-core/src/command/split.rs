@@ -16,8 +16,8 @@ pub struct Part<'a> {
     pub args: Vec<Cow<'a, [u8]>>,
 }
 
-/// Splits a command that is [`Sharding::Split`] into one for each slot, in the order of each slot's first key; within one the keys keep
-/// their order. All of them together have its effect.
+/// Splits a command that is [`Sharding::Split`] into one for each slot, in the order of each slot's first key; within
+/// one the keys keep their order. All of them together have its effect.
 ///
 /// ```
 /// use rdts_core::command::split;
@@ -30,8 +30,8 @@ pub struct Part<'a> {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] if the command is something else, [`ErrorKind::Protocol`] if an argument of its last key is missing, and
-/// as [`keys`].
+/// [`ErrorKind::Unsupported`] if the command is something else, [`ErrorKind::Protocol`] if an argument of its last key
+/// is missing, and as [`keys`].
 pub fn split<'a>(args: &[&'a [u8]], slot: impl Fn(&[u8]) -> u16) -> Result<Vec<Part<'a>>> {
     if sharding(args)? != Sharding::Split {
         let name = args.first().map_or_else(String::new, |name| name.escape_ascii().to_string());

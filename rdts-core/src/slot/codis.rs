@@ -21,14 +21,14 @@ pub fn slot(key: &[u8]) -> u16 {
     u16::from_le_bytes([low, high]) % SLOTS
 }
 
-/// The part of a key that decides about its slot: what is between its first `{` and the first `}` after that, even if it is
-/// empty, which differs from a [cluster](super::hash_tag); the whole key without such braces.
+/// The part of a key that decides about its slot: what is between its first `{` and the first `}` after that, even if
+/// it is empty, which differs from a [cluster](super::hash_tag); the whole key without such braces.
 pub fn hash_tag(key: &[u8]) -> &[u8] {
     braced(key).unwrap_or(key)
 }
 
-/// A text of three letters and digits that is in `slot`, as [`slot::tag`](super::tag) has for a cluster. `slot` counts modulo
-/// [`SLOTS`].
+/// A text of three letters and digits that is in `slot`, as [`slot::tag`](super::tag) has for a cluster. `slot` counts
+/// modulo [`SLOTS`].
 pub fn tag(slot: u16) -> &'static str {
     static TAGS: OnceLock<Tags> = OnceLock::new();
     TAGS.get_or_init(|| Tags::new(usize::from(SLOTS), self::slot)).of(slot)

@@ -13,7 +13,8 @@ use rdts_resp::Reply;
 use super::value::{Expiry, Value, read, remove, write};
 use super::{Nodes, impossible, step_failed};
 
-/// How long a temporary key lives if it is not removed, and how long the command may take at most, so that it finds them all.
+/// How long a temporary key lives if it is not removed, and how long the command may take at most, so that it finds
+/// them all.
 const LIFETIME: Duration = Duration::from_secs(3600);
 const LONGEST: Duration = Duration::from_secs(1800);
 
@@ -27,8 +28,8 @@ struct Copy<'a> {
     written: bool,
 }
 
-/// Runs the command in the slot of the last key that it changes, on copies of its other keys, and puts back what it changed of
-/// those.
+/// Runs the command in the slot of the last key that it changes, on copies of its other keys, and puts back what it
+/// changed of those.
 pub(super) async fn run(nodes: &mut impl Nodes, db: u32, args: &[&[u8]]) -> Result<Reply> {
     let started = Instant::now();
     let found: Vec<_> = keys(args)?.collect();

@@ -10,8 +10,8 @@ use super::{Nodes, step_failed};
 /// What servers take as one argument.
 const LONGEST: usize = 512 << 20;
 
-/// The value and when it expires, at one moment. Before `PEXPIRETIME` only the time that is left could be asked for: it is added to the
-/// clock while that stands still, so that the sum is exactly what the key has.
+/// The value and when it expires, at one moment. Before `PEXPIRETIME` only the time that is left could be asked for: it
+/// is added to the clock while that stands still, so that the sum is exactly what the key has.
 const READ: &[u8] = b"\
 local value = redis.call('DUMP', KEYS[1])
 if not value then return false end

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use rdts_core::command::keys;
 use rdts_resp::Reply;
 use rdts_sink::crossing::{Crossing, Nodes, Refusal, execute, transaction};
-use rdts_testkit::{Cluster, Rng, Server, compare};
+use rdts_testkit::{Cluster, Deployment, Rng, Server, compare};
 
 use self::generator::{Args, Generator};
 use self::nodes::{Single, Spread};
@@ -41,10 +41,21 @@ async fn a_cluster_of_valkey_9_1_ends_as_one_server() {
     the_same_as_one_server("valkey-9.1").await;
 }
 
+#[tokio::test]
+async fn groups_of_a_codis_end_as_one_server() {
+    let groups = ["redis-3.2"; 3].map(Server::start);
+    let spread = Spread::codis(&groups).await;
+    the_same(spread, "redis-3.2", (&groups).into()).await;
+}
+
 async fn the_same_as_one_server(name: &str) {
     let cluster = Cluster::start(name, 3);
+    let spread = Spread::connect(&cluster).await;
+    the_same(spread, name, (&cluster).into()).await;
+}
+
+async fn the_same(mut spread: Spread, name: &str, deployment: Deployment<'_>) {
     let server = Server::start(name);
-    let mut spread = Spread::connect(&cluster).await;
     let mut single = Single::connect(&server).await;
     let mut generator = Generator::new(Rng::new(2026), spread.target());
     let mut crossed = 0;
@@ -58,11 +69,11 @@ async fn the_same_as_one_server(name: &str) {
             continue;
         }
         let args = if number % 3 == 0 { generator.refresh() } else { generator.command() };
-        crossed += u64::from(crosses(&args));
+        crossed += u64::from(crosses(&spread, &args));
         both(&mut spread, &mut single, &args).await;
     }
     // Also that nothing is left behind under a temporary name.
-    let differences = compare(&server, &cluster);
+    let differences = compare(&server, deployment);
     assert!(differences.is_empty(), "{differences:?}");
     assert!(crossed > 300, "only {crossed} commands had keys in different slots");
     generator.assert_all_seen();
@@ -108,9 +119,9 @@ async fn same_keys(spread: &mut Spread, single: &mut Single, args: &Args, shown:
     }
 }
 
-fn crosses(args: &Args) -> bool {
+fn crosses(nodes: &Spread, args: &Args) -> bool {
     let slices = args.iter().map(Vec::as_slice).collect::<Vec<_>>();
-    let mut slots = keys(&slices).unwrap().map(|key| rdts_core::slot::slot(slices[key.index]));
+    let mut slots = keys(&slices).unwrap().map(|key| nodes.slot(slices[key.index]));
     let first = slots.next();
     slots.any(|slot| Some(slot) != first)
 }
@@ -185,7 +196,8 @@ async fn flushes_and_scripts_go_everywhere() {
     assert_eq!(spread.done(&exists).await, Reply::Integer(0));
 }
 
-/// A failure at any step loses nothing, and where the documentation says so the command can be done again from the beginning.
+/// A failure at any step loses nothing, and where the documentation says so the command can be done again from the
+/// beginning.
 #[tokio::test]
 async fn a_failure_in_the_middle_loses_nothing() {
     let cluster = Cluster::start("redis-7.0", 3);

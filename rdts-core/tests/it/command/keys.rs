@@ -1,4 +1,5 @@
-//! The keys of commands, beside `COMMAND GETKEYSANDFLAGS` of real servers, for thousands of commands put together at random.
+//! The keys of commands, beside `COMMAND GETKEYSANDFLAGS` of real servers, for thousands of commands put together at
+//! random.
 
 use proptest::sample::select;
 use proptest::strategy::{Strategy, ValueTree};
@@ -12,7 +13,8 @@ use super::table::{list, text};
 /// How many of each command.
 const TRIES: usize = 24;
 
-/// Words that mean something in some command, small numbers most of all: many commands begin with the number of their keys.
+/// Words that mean something in some command, small numbers most of all: many commands begin with the number of their
+/// keys.
 const WORDS: [&str; 28] = [
     "0",
     "1",
@@ -44,8 +46,8 @@ const WORDS: [&str; 28] = [
     "AGGREGATE",
 ];
 
-/// What reads or writes depending on its options: servers look closer than we do. And of the destination of `SINTERSTORE`
-/// Redis 7.0 says something else than of that of `SUNIONSTORE`.
+/// What reads or writes depending on its options: servers look closer than we do. And of the destination of
+/// `SINTERSTORE` Redis 7.0 says something else than of that of `SUNIONSTORE`.
 const VARIABLE: [&str; 5] = ["set", "bitfield", "delex", "pfcount", "sinterstore"];
 
 #[test]

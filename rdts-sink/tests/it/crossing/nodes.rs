@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::net::{Connection, Deadlines};
-use rdts_core::slot::{SLOTS, slot};
+use rdts_core::slot::{SLOTS, codis, slot, tag};
 use rdts_core::translate::Target;
 use rdts_core::{Error, ErrorKind, Result};
 use rdts_resp::Reply;
@@ -18,9 +18,10 @@ pub(super) struct State {
     expires_at: Option<i64>,
 }
 
-/// A cluster.
+/// A cluster, or the groups of a Codis.
 pub(super) struct Spread {
     target: Target,
+    codis: bool,
     nodes: Vec<Connection>,
     owners: Vec<usize>,
     /// How many calls succeed until one fails.
@@ -43,7 +44,23 @@ impl Spread {
             let owner = cluster.nodes().iter().position(|node| Some(i64::from(node.port())) == primary[1].as_integer());
             owners[usize::try_from(*first).unwrap()..=usize::try_from(*last).unwrap()].fill(owner.unwrap());
         }
-        Self { target, nodes, owners, calls_left: u64::MAX }
+        Self { target, codis: false, nodes, owners, calls_left: u64::MAX }
+    }
+
+    /// Servers that share the slots of a Codis, of which they know nothing.
+    pub(super) async fn codis(servers: &[Server]) -> Self {
+        let mut nodes = Vec::new();
+        for server in servers {
+            nodes.push(connect(server).await);
+        }
+        let target = Target::from_info(&nodes[0].info("server").await.unwrap()).unwrap();
+        let owners = (0..usize::from(codis::SLOTS)).map(|slot| slot % nodes.len()).collect();
+        Self { target, codis: true, nodes, owners, calls_left: u64::MAX }
+    }
+
+    fn node_of(&mut self, key: &[u8]) -> &mut Connection {
+        let slot = self.slot(key);
+        &mut self.nodes[self.owners[usize::from(slot)]]
     }
 
     /// Lets calls fail once so many have succeeded.
@@ -67,7 +84,7 @@ impl Spread {
 
     pub(super) async fn state(&mut self, key: &[u8]) -> State {
         let target = self.target;
-        state(&mut self.nodes[self.owners[usize::from(slot(key))]], target, key).await
+        state(self.node_of(key), target, key).await
     }
 
     /// All elements of some sets and lists, each once.
@@ -94,7 +111,7 @@ impl Nodes for Spread {
             return Err(Error::new(ErrorKind::Disconnected, "as the test wants it"));
         }
         self.calls_left -= 1;
-        let reply = self.nodes[self.owners[usize::from(slot(key))]].call(args).await?;
+        let reply = self.node_of(key).call(args).await?;
         let code = reply.error_code();
         assert!(!matches!(code, Some("MOVED" | "CROSSSLOT")), "{args:?}: {reply:?}");
         Ok(reply)
@@ -109,6 +126,14 @@ impl Nodes for Spread {
             }
         }
         Ok(last)
+    }
+
+    fn slot(&self, key: &[u8]) -> u16 {
+        if self.codis { codis::slot(key) } else { slot(key) }
+    }
+
+    fn tag(&self, slot: u16) -> &'static str {
+        if self.codis { codis::tag(slot) } else { tag(slot) }
     }
 }
 
@@ -165,8 +190,8 @@ async fn state(connection: &mut Connection, target: Target, key: &[u8]) -> State
     State { digest, expires_at: expires_at(connection, target, key).await }
 }
 
-/// When a key expires, in milliseconds of Unix time: where the server cannot say so what is left, added to a clock that shows
-/// the same before and after.
+/// When a key expires, in milliseconds of Unix time: where the server cannot say so what is left, added to a clock that
+/// shows the same before and after.
 async fn expires_at(connection: &mut Connection, target: Target, key: &[u8]) -> Option<i64> {
     let mut ask = async |command: &str| {
         connection.call([command.as_bytes(), key]).await.unwrap().as_integer().filter(|time| *time >= 0)
