@@ -49,9 +49,10 @@ use std::path::{Path, PathBuf};
 
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
-use rdts_core::record::Batch;
+use rdts_core::record::{Batch, Position};
 use rdts_core::sink::{Capabilities, Sink, Watermark};
 use rdts_core::translate::Target;
+use tokio::task::{JoinError, JoinHandle};
 
 pub use json::JsonEntries;
 
@@ -141,11 +142,25 @@ pub async fn open(path: impl AsRef<Path>, options: FileOptions) -> Result<FileSi
 pub struct FileSink {
     path: PathBuf,
     target: Target,
-    format: Option<Box<dyn Format>>,
+    work: Work,
     watermark: Watermark,
     /// Whether something was written since the last `fsync`.
     dirty: bool,
     failed: Option<(ErrorKind, String)>,
+}
+
+/// Who has the file.
+enum Work {
+    Idle(Box<dyn Format>),
+    /// It is being written. Whoever waits for that may give up waiting; the next one goes on.
+    Busy(JoinHandle<(Box<dyn Format>, Result<Done>)>),
+    Gone,
+}
+
+/// What has been done to the file.
+enum Done {
+    Written(Position, Counts),
+    Synchronised,
 }
 
 /// One kind of file; all of this blocks.
@@ -178,39 +193,58 @@ impl FileSink {
                 FileFormat::JsonLines => Box::new(json_lines::JsonFile::create(&to, options)?),
             })
         };
-        let format = blocking(create).await?.map_err(|error| error.at(path.display()))?;
-        Ok(Self { path, target, format: Some(format), watermark: Watermark::default(), dirty: false, failed: None })
+        let format = tokio::task::spawn_blocking(create).await.map_err(broken_off)?;
+        let work = Work::Idle(format.map_err(|error| error.at(path.display()))?);
+        Ok(Self { path, target, work, watermark: Watermark::default(), dirty: false, failed: None })
     }
 
     /// Runs `work` on the file, outside of the runtime's threads.
-    async fn with_file<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut dyn Format) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        if let Some((kind, text)) = &self.failed {
-            return Err(Error::new(*kind, text.clone()));
+    async fn run(&mut self, work: impl FnOnce(&mut dyn Format) -> Result<Done> + Send + 'static) -> Result<()> {
+        self.settle().await?;
+        match std::mem::replace(&mut self.work, Work::Gone) {
+            Work::Idle(mut format) => {
+                self.work = Work::Busy(tokio::task::spawn_blocking(move || {
+                    let done = work(&mut *format);
+                    (format, done)
+                }));
+            }
+            other => self.work = other,
         }
-        let Some(mut format) = self.format.take() else {
-            let text = "a write was given up half way";
-            return Err(Error::new(ErrorKind::Interrupted, text).at(self.path.display()));
-        };
-        let run = move || {
-            let result = work(&mut *format);
-            (format, result)
-        };
-        let (format, result) = blocking(run).await?;
-        self.format = Some(format);
-        result.map_err(|error| {
-            let error = error.at(self.path.display());
-            self.failed = Some((error.kind(), error.to_string()));
-            error
-        })
+        self.settle().await
+    }
+
+    /// Waits for what is under way.
+    async fn settle(&mut self) -> Result<()> {
+        if let Work::Busy(running) = &mut self.work {
+            let ended = running.await;
+            let (work, done) = match ended {
+                Ok((format, done)) => (Work::Idle(format), done),
+                Err(error) => (Work::Gone, Err(broken_off(error))),
+            };
+            self.work = work;
+            match done {
+                Ok(Done::Synchronised) => self.dirty = false,
+                Ok(Done::Written(position, counts)) => {
+                    self.dirty |= counts.commands > 0;
+                    self.watermark.batches += 1;
+                    self.watermark.position = Some(position);
+                    self.watermark.counts += counts;
+                }
+                Err(error) => {
+                    let error = error.at(self.path.display());
+                    self.failed = Some((error.kind(), error.to_string()));
+                }
+            }
+        }
+        match &self.failed {
+            Some((kind, text)) => Err(Error::new(*kind, text.clone())),
+            None => Ok(()),
+        }
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::new(ErrorKind::Interrupted, "writing was broken off").with_source(error))
+fn broken_off(error: JoinError) -> Error {
+    Error::new(ErrorKind::Interrupted, "writing was broken off").with_source(error)
 }
 
 impl Sink for FileSink {
@@ -219,13 +253,7 @@ impl Sink for FileSink {
     }
 
     async fn write(&mut self, batch: Batch) -> Result<()> {
-        let position = *batch.position();
-        let counts = self.with_file(move |format| format.write(&batch)).await?;
-        self.dirty |= counts.commands > 0;
-        self.watermark.batches += 1;
-        self.watermark.position = Some(position);
-        self.watermark.counts += counts;
-        Ok(())
+        self.run(move |format| Ok(Done::Written(*batch.position(), format.write(&batch)?))).await
     }
 
     fn acked(&self) -> Watermark {
@@ -233,19 +261,19 @@ impl Sink for FileSink {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        if !self.dirty && self.failed.is_none() {
-            return Ok(());
+        self.settle().await?;
+        if self.dirty {
+            self.run(|format| format.sync().map(|()| Done::Synchronised)).await?;
         }
-        self.with_file(|format| format.sync()).await?;
-        self.dirty = false;
         Ok(())
     }
 
     async fn close(mut self) -> Result<()> {
         // An error of before is told once more, and leaves no file that looks whole.
-        self.with_file(|_| Ok(())).await?;
-        let Some(format) = self.format.take() else { return Ok(()) };
-        blocking(|| format.finish()).await?.map_err(|error| error.at(self.path.display()))
+        self.settle().await?;
+        let Work::Idle(format) = self.work else { return Ok(()) };
+        let finished = tokio::task::spawn_blocking(|| format.finish()).await.map_err(broken_off)?;
+        finished.map_err(|error| error.at(self.path.display()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Files as targets: loaded by real servers, and read back.
 
+mod conformance;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
