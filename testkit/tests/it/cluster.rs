@@ -8,9 +8,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// One of each manner of forming a cluster, of resharding and of failing over.
 const VERSIONS: [&str; 6] = ["redis-3.2", "redis-4.0", "redis-5.0", "redis-7.0", "redis-8.2", "valkey-9.1"];
 
-fn at_once(test: impl Fn(&str) + Sync) {
+fn at_once(names: &[&str], test: impl Fn(&str) + Sync) {
     std::thread::scope(|scope| {
-        for name in VERSIONS {
+        for name in names {
             let test = &test;
             scope.spawn(move || test(name));
         }
@@ -34,7 +34,6 @@ fn starts_quickly() {
     let start = Instant::now();
     let cluster = Cluster::start("redis-7.0", 3);
     let took = start.elapsed();
-    eprintln!("{took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(cluster.primaries(), [0, 1, 2]);
     assert_eq!(cluster.url().matches("127.0.0.1:").count(), 3);
@@ -42,7 +41,7 @@ fn starts_quickly() {
 
 #[test]
 fn every_version_reshards_and_fails_over() {
-    at_once(|name| {
+    at_once(&VERSIONS, |name| {
         let cluster = Cluster::builder(name, 3).replicas(1).start();
         let keys = keys();
         for key in &keys {
@@ -116,7 +115,7 @@ fn quickly(seed: u64) -> LoadOptions {
 
 #[test]
 fn a_load_goes_on_through_resharding_and_fail_over() {
-    at_once(|name| {
+    at_once(&["redis-3.2", "redis-7.0", "valkey-9.1"], |name| {
         let cluster = Cluster::builder(name, 3).replicas(1).start();
         fill(&cluster, &FillOptions::mixed(300));
         let load = Load::start(&cluster, quickly(1));
