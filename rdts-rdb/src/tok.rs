@@ -51,6 +51,30 @@ pub(crate) enum StrTok {
     Int(i64),
 }
 
+/// An `Option<i64>` of which both parts are always written, each in the unit in which it is read: of an option that is none the compiler
+/// writes one part and copies two at once, for which the processor must wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Maybe {
+    there: bool,
+    value: i64,
+}
+
+impl Maybe {
+    pub(crate) const NONE: Self = Self { there: false, value: 0 };
+
+    #[inline(always)]
+    fn get(self) -> Option<i64> {
+        self.there.then_some(self.value)
+    }
+}
+
+impl From<Option<i64>> for Maybe {
+    #[inline(always)]
+    fn from(value: Option<i64>) -> Self {
+        Self { there: value.is_some(), value: value.unwrap_or(0) }
+    }
+}
+
 /// Memory of the machine that events borrow from.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
@@ -155,7 +179,7 @@ pub(crate) enum Tok {
         total: u64,
         offset: u64,
         data: Span,
-        int: Option<i64>,
+        int: Maybe,
     },
     ListItem(StrTok),
     SetMember(StrTok),
@@ -166,7 +190,7 @@ pub(crate) enum Tok {
     HashField {
         field: StrTok,
         value: StrTok,
-        expire_at_ms: Option<i64>,
+        expire_at_ms: Maybe,
     },
     ArrayHeader {
         len: u64,
@@ -280,7 +304,7 @@ impl Tok {
             Self::Raw(span) => wrap(Event::Raw(bytes(span))),
             Self::RawChunk { data, last } => wrap(Event::RawChunk { data: bytes(data), last }),
             Self::String { total, offset, data, int } => {
-                wrap(Event::String(StringChunk { total_len: total, offset, data: bytes(data), int }))
+                wrap(Event::String(StringChunk { total_len: total, offset, data: bytes(data), int: int.get() }))
             }
             Self::ValueEnd => wrap(Event::ValueEnd),
             Self::ListItem(item) => match str(item) {
@@ -293,7 +317,7 @@ impl Tok {
             },
             Self::ZSetMember { member, score } => wrap(Event::ZSetMember { member: str(member), score }),
             Self::HashField { field, value, expire_at_ms } => {
-                wrap(Event::HashField { field: str(field), value: str(value), expire_at_ms })
+                wrap(Event::HashField { field: str(field), value: str(value), expire_at_ms: expire_at_ms.get() })
             }
             Self::StreamEntry { id, names, body, fields } => wrap(Event::StreamEntry(StreamEntry {
                 id,

@@ -33,7 +33,7 @@ impl Decoder {
             let (expiry, next) = token::array(data, next)?;
             let expiry = i64::from_le_bytes(expiry);
             let (field, value) = (field.ready(env, data)?, value.ready(env, data)?);
-            return Ok((Tok::HashField { field, value, expire_at_ms: (expiry != -1).then_some(expiry) }, next));
+            return Ok((Tok::HashField { field, value, expire_at_ms: (expiry != -1).then_some(expiry).into() }, next));
         }
         let (expiry, next) = token::length(data, at)?;
         let expire_at_ms = if expiry == 0 {
@@ -44,6 +44,6 @@ impl Decoder {
             Some(absolute.and_then(|ms| i64::try_from(ms).ok()).ok_or_else(|| Halt::fail(TOO_LATE, at))?)
         };
         let ((field, value), next) = pair(env, data, next)?;
-        Ok((Tok::HashField { field, value, expire_at_ms }, next))
+        Ok((Tok::HashField { field, value, expire_at_ms: expire_at_ms.into() }, next))
     }
 }

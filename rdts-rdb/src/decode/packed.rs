@@ -3,7 +3,7 @@
 use super::{Decoder, Env, State};
 use crate::error::{ErrorKind, Limit};
 use crate::packed::{Element, Stop, intset, listpack, ziplist, zipmap};
-use crate::tok::{Source, Span, StrTok, Tok};
+use crate::tok::{Maybe, Source, Span, StrTok, Tok};
 use crate::token::{self, Halt, Leaf, StrHead};
 
 /// The kind of blob.
@@ -163,6 +163,12 @@ impl Packed {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn uneven(&self, window: &Window<'_>, limits: &crate::limits::Limits) -> Halt {
+        self.stopped(UNEVEN, window, limits)
+    }
+
     pub(super) fn needs_header(&self) -> bool {
         !self.header_read
     }
@@ -308,7 +314,7 @@ impl Decoder {
             ($at:expr) => {
                 match read::<ZIPLIST>(bytes, $at, &mut previous, max) {
                     Ok(read) => read,
-                    Err(Stop::End) => return Err(self.packed.stopped(UNEVEN, &window, env.limits)),
+                    Err(Stop::End) => return Err(self.packed.uneven(&window, env.limits)),
                     Err(stop) => return Err(self.packed.stopped(stop, &window, env.limits)),
                 }
             };
@@ -318,7 +324,11 @@ impl Decoder {
             Shape::Hash => {
                 let (second, after) = another!(next);
                 (next, count) = (after, 2);
-                env.put(Tok::HashField { field: tok(source, first), value: tok(source, second), expire_at_ms: None });
+                env.put(Tok::HashField {
+                    field: tok(source, first),
+                    value: tok(source, second),
+                    expire_at_ms: Maybe::NONE,
+                });
             }
             Shape::List => env.put(Tok::ListItem(tok(source, first))),
             Shape::Set => env.put(Tok::SetMember(tok(source, first))),
@@ -342,7 +352,11 @@ impl Decoder {
                             .fail(ErrorKind::BadStructure("a field's expiry is no positive number"), here));
                     }
                 };
-                env.put(Tok::HashField { field: tok(source, first), value: tok(source, second), expire_at_ms });
+                env.put(Tok::HashField {
+                    field: tok(source, first),
+                    value: tok(source, second),
+                    expire_at_ms: expire_at_ms.into(),
+                });
             }
             Shape::TemplateRef | Shape::TemplateOwn | Shape::StreamNode => {
                 let found = self.template_element(env, tok(source, first), here)?;
@@ -385,7 +399,7 @@ impl Decoder {
         let (field, value) = (tok(window.source, field), tok(window.source, value));
         self.packed.seen = self.packed.seen.wrapping_add(1);
         self.packed.advance(at, next - here);
-        env.give(Tok::HashField { field, value, expire_at_ms: None })
+        env.give(Tok::HashField { field, value, expire_at_ms: Maybe::NONE })
     }
 
     /// The terminator was met.

@@ -2,7 +2,7 @@
 
 use super::{Decoder, Env, Plain, State, element, find, pair};
 use crate::error::ErrorKind;
-use crate::tok::Tok;
+use crate::tok::{Maybe, Source, Span, StrTok, Tok};
 use crate::token::{self, Halt, Leaf};
 
 impl Decoder {
@@ -22,25 +22,37 @@ impl Decoder {
             self.state = State::End;
             return Ok(false);
         }
+        let next = match short_plain(env, data, *at, plain) {
+            Some(next) => next,
+            None => self.any_plain(env, data, *at, plain)?,
+        };
+        *at = next;
+        self.left -= 1;
+        Ok(true)
+    }
+
+    /// Puts an element of any form in its place; gives the position behind it.
+    #[inline(never)]
+    fn any_plain(&mut self, env: &mut Env<'_>, data: &[u8], at: usize, plain: Plain) -> Leaf<usize> {
         // Each kind of element is put in its place on its own: see `Tok::event`.
-        let next = match plain {
+        Ok(match plain {
             Plain::Hash => {
-                let ((field, value), next) = pair(env, data, *at)?;
-                env.put(Tok::HashField { field, value, expire_at_ms: None });
+                let ((field, value), next) = pair(env, data, at)?;
+                env.put(Tok::HashField { field, value, expire_at_ms: Maybe::NONE });
                 next
             }
             Plain::Set => {
-                let (member, next) = element(env, data, *at)?;
+                let (member, next) = element(env, data, at)?;
                 env.put(Tok::SetMember(member));
                 next
             }
             Plain::List => {
-                let (item, next) = element(env, data, *at)?;
+                let (item, next) = element(env, data, at)?;
                 env.put(Tok::ListItem(item));
                 next
             }
             Plain::ZSetBinary => {
-                let (member, at_score) = find(env, data, *at)?;
+                let (member, at_score) = find(env, data, at)?;
                 let (bytes, next) = token::array(data, at_score)?;
                 let score = f64::from_le_bytes(bytes);
                 if score.is_nan() {
@@ -51,22 +63,60 @@ impl Decoder {
                 next
             }
             Plain::ZSetText => {
-                let (member, at_score) = find(env, data, *at)?;
+                let (member, at_score) = find(env, data, at)?;
                 let (score, next) = text_score(data, at_score)?;
                 let member = member.ready(env, data)?;
                 env.put(Tok::ZSetMember { member, score });
                 next
             }
             Plain::HashExpiryFirst | Plain::HashExpiryLast | Plain::HashRelative => {
-                let (tok, next) = self.field_with_expiry(env, data, *at, plain)?;
+                let (tok, next) = self.field_with_expiry(env, data, at, plain)?;
                 env.put(tok);
                 next
             }
-        };
-        *at = next;
-        self.left -= 1;
-        Ok(true)
+        })
     }
+}
+
+/// Puts an element of short strings, which most have, in its place; gives the position behind it. `None`: it is of another form, or has not
+/// arrived.
+#[inline(always)]
+fn short_plain(env: &mut Env<'_>, data: &[u8], at: usize, plain: Plain) -> Option<usize> {
+    let max = env.limits.max_element;
+    let (first, next) = short(data, at, max)?;
+    match plain {
+        Plain::Hash => {
+            let (value, next) = short(data, next, max)?;
+            env.put(Tok::HashField { field: first, value, expire_at_ms: Maybe::NONE });
+            Some(next)
+        }
+        Plain::Set => {
+            env.put(Tok::SetMember(first));
+            Some(next)
+        }
+        Plain::List => {
+            env.put(Tok::ListItem(first));
+            Some(next)
+        }
+        Plain::ZSetBinary => {
+            let (bytes, next) = token::array(data, next).ok()?;
+            let score = f64::from_le_bytes(bytes);
+            if score.is_nan() {
+                return None;
+            }
+            env.put(Tok::ZSetMember { member: first, score });
+            Some(next)
+        }
+        _ => None,
+    }
+}
+
+/// A string of at most 63 bytes that is there as a whole.
+#[inline(always)]
+fn short(data: &[u8], at: usize, max: usize) -> Option<(StrTok, usize)> {
+    let len = usize::from(*data.get(at)?);
+    let end = at + 1 + len;
+    (len < 0x40 && len <= max && end <= data.len()).then(|| (StrTok::Bytes(Span::new(Source::Data, at + 1, end)), end))
 }
 
 /// A score in text: its length in a byte, or one of three numbers that stand for what has no text.

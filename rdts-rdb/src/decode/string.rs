@@ -3,7 +3,7 @@
 use super::{Decoder, Env, State};
 use crate::error::{ErrorKind, Limit};
 use crate::str::INT_TEXT;
-use crate::tok::{Source, Span, Tok};
+use crate::tok::{Maybe, Source, Span, Tok};
 use crate::token::{self, Halt, Leaf, StrHead};
 
 /// Where the string value at the start of `data` is, if it is plain, there as a whole and not above `max`: what most of them are.
@@ -31,7 +31,7 @@ impl Decoder {
                         total: len,
                         offset: 0,
                         data: Span::new(Source::Data, start, end),
-                        int: None,
+                        int: Maybe::NONE,
                     });
                 }
                 self.admit_string(env, len, *at)?;
@@ -48,7 +48,7 @@ impl Decoder {
                     total: len as u64,
                     offset: 0,
                     data: Span::new(Source::Scratch, 0, len),
-                    int: Some(i),
+                    int: Some(i).into(),
                 });
             }
             StrHead::Lzf { packed, full } => {
@@ -57,7 +57,7 @@ impl Decoder {
                     let (span, next) = super::whole_bytes(env, data, *at, max, Limit::String)?;
                     *at = next;
                     self.state = State::End;
-                    return env.give(Tok::String { total: full, offset: 0, data: span, int: None });
+                    return env.give(Tok::String { total: full, offset: 0, data: span, int: Maybe::NONE });
                 }
                 self.admit_string(env, full, *at)?;
                 self.packed_left = packed;
@@ -96,7 +96,7 @@ impl Decoder {
             total: self.total,
             offset: self.done,
             data: Span::new(Source::Data, *at, *at + n),
-            int: None,
+            int: Maybe::NONE,
         };
         *at += n;
         self.done += n as u64;
@@ -127,8 +127,12 @@ impl Decoder {
                 Err(Halt::Need(data.len() + 1))
             };
         }
-        let piece =
-            Tok::String { total: self.total, offset: self.done, data: Span::new(Source::Lzf, start, end), int: None };
+        let piece = Tok::String {
+            total: self.total,
+            offset: self.done,
+            data: Span::new(Source::Lzf, start, end),
+            int: Maybe::NONE,
+        };
         self.done += (end - start) as u64;
         if self.done == self.total {
             if self.packed_left > 0 {

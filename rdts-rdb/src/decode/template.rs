@@ -8,7 +8,7 @@ use super::{Decoder, Env, State, element, text};
 use crate::error::{ErrorKind, Limit};
 use crate::limits::Limits;
 use crate::packed::{Element, Stop, listpack};
-use crate::tok::{Buffers, Source, Span, StrTok, Tok};
+use crate::tok::{Buffers, Maybe, Source, Span, StrTok, Tok};
 use crate::token::{self, Halt, Leaf};
 
 /// Field names, one after the other.
@@ -117,7 +117,7 @@ impl Decoder {
     pub(super) fn template_element(&mut self, env: &mut Env<'_>, value: StrTok, at: usize) -> Leaf<bool> {
         if self.template.started {
             return match self.template.name() {
-                Some(name) => env.give(Tok::HashField { field: StrTok::Bytes(name), value, expire_at_ms: None }),
+                Some(name) => env.give(Tok::HashField { field: StrTok::Bytes(name), value, expire_at_ms: Maybe::NONE }),
                 None => Err(self.packed.fail(ErrorKind::BadStructure("more values than the template has fields"), at)),
             };
         }
@@ -153,7 +153,7 @@ impl Decoder {
         let (value, next) = element(env, data, *at)?;
         *at = next;
         match self.template.name() {
-            Some(name) => env.give(Tok::HashField { field: StrTok::Bytes(name), value, expire_at_ms: None }),
+            Some(name) => env.give(Tok::HashField { field: StrTok::Bytes(name), value, expire_at_ms: Maybe::NONE }),
             None => Ok(false),
         }
     }

@@ -1,6 +1,6 @@
 //! Listpacks: `u32le total, u16le count, elements, 0xFF`; an element is encoding and data, then its own length backwards.
 
-use super::{Element, Stop, bytes, reach, string};
+use super::{Element, Stop, bad, bytes, reach, string};
 
 /// Bytes before the first element.
 pub(crate) const HEADER: usize = 6;
@@ -21,7 +21,7 @@ pub(crate) fn element(window: &[u8], at: usize, max: usize) -> Result<(Element, 
     // The two forms that nearly all elements have, in line: 7-bit integers and strings of up to 63 bytes.
     if first < 0x80 {
         let Some(&back) = window.get(at + 1) else { return Err(Stop::Short(at + 2)) };
-        return if back == 1 { Ok((Element::Int(i64::from(first)), at + 2)) } else { Err(BACK) };
+        return if back == 1 { Ok((Element::Int(i64::from(first)), at + 2)) } else { bad(BACK) };
     }
     if first < 0xC0 {
         let len = usize::from(first & 0x3F);
@@ -30,7 +30,7 @@ pub(crate) fn element(window: &[u8], at: usize, max: usize) -> Result<(Element, 
         return if usize::from(back) == len + 1 {
             Ok((Element::Bytes { start: at + 1, end }, end + 1))
         } else {
-            Err(BACK)
+            bad(BACK)
         };
     }
     long_element(window, at, first, max)

@@ -43,6 +43,13 @@ pub(crate) enum Stop {
     Long(u64),
 }
 
+/// An element that cannot be read. Out of line: where the reason is put in line, the compiler prepares it for each element that has none.
+#[cold]
+#[inline(never)]
+pub(crate) fn bad(stop: Stop) -> Result<(Element, usize), Stop> {
+    Err(stop)
+}
+
 /// `N` bytes of a window.
 #[inline(always)]
 pub(crate) fn bytes<const N: usize>(window: &[u8], at: usize) -> Result<[u8; N], Stop> {

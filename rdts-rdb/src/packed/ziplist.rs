@@ -1,6 +1,6 @@
 //! Ziplists: `u32le bytes, u32le tail, u16le count, entries, 0xFF`; an entry is the length of the one before, encoding and data.
 
-use super::{Element, Stop, bytes, reach, string};
+use super::{Element, Stop, bad, bytes, reach, string};
 
 /// Bytes before the first entry.
 pub(crate) const HEADER: usize = 10;
@@ -33,7 +33,7 @@ pub(crate) fn element(window: &[u8], at: usize, previous: usize, max: usize) -> 
         END => return Err(Stop::End),
     };
     if stated != previous {
-        return Err(Stop::Bad("an entry misstates the length of the one before"));
+        return bad(Stop::Bad("an entry misstates the length of the one before"));
     }
     let [code] = bytes(window, at)?;
     let (element, end) = match code {
@@ -52,7 +52,7 @@ pub(crate) fn element(window: &[u8], at: usize, previous: usize, max: usize) -> 
         }
         0xFE => (Element::Int(i64::from(i8::from_le_bytes(bytes(window, at + 1)?))), at + 2),
         0xF1..=0xFD => (Element::Int(i64::from(code & 0x0F) - 1), at + 1),
-        _ => return Err(Stop::Bad("unknown encoding of an entry")),
+        _ => return bad(Stop::Bad("unknown encoding of an entry")),
     };
     reach(window, end)?;
     Ok((element, end))

@@ -3,7 +3,7 @@
 use super::{Parser, State};
 use crate::decode;
 use crate::options::ValueMode;
-use crate::tok::{Source, Span, Tok};
+use crate::tok::{Maybe, Source, Span, Tok};
 use crate::token::{Halt, Leaf};
 use crate::value_type::{ValueKind, ValueType};
 
@@ -59,7 +59,7 @@ impl Parser {
         match self.mode {
             ValueMode::RawOrDecode { limit } if string.end <= limit => self.tok = Tok::Raw(raw),
             ValueMode::Decode | ValueMode::RawOrDecode { .. } => {
-                self.tok = Tok::String { total: string.len() as u64, offset: 0, data: string, int: None };
+                self.tok = Tok::String { total: string.len() as u64, offset: 0, data: string, int: Maybe::NONE };
                 self.state = State::ValueEnd;
             }
             ValueMode::Raw => self.tok = Tok::RawChunk { data: raw, last: true },
