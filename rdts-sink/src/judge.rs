@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
-use rdts_core::record::{Command, Expect, Kind};
+use rdts_core::record::{Command, Expect, Kind, Mark};
 use rdts_resp::{Reply, ReplyRef};
 
 /// What matters of a reply, whoever gave it.
@@ -33,6 +33,31 @@ impl<'a> From<&ReplyRef<'a>> for Answer<'a> {
             ReplyRef::Error(error) => Self::Error(Cow::Borrowed(error)),
             ReplyRef::Null | ReplyRef::Integer(0) => Self::Nothing,
             _ => Self::Something,
+        }
+    }
+}
+
+/// A command in a message.
+#[derive(Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) mark: Mark,
+}
+
+impl<'a> From<&Command<'a>> for Subject<'a> {
+    fn from(command: &Command<'a>) -> Self {
+        Self { name: command.name(), key: command.key(), mark: command.mark() }
+    }
+}
+
+impl Subject<'_> {
+    /// `SET of key "k" in db 0`
+    pub(crate) fn named(&self) -> String {
+        let (name, db) = (shown(self.name), self.mark.db);
+        match self.key {
+            Some(key) => format!("{name} of key \"{}\" in db {db}", shown(key)),
+            None => format!("{name} in db {db}"),
         }
     }
 }
@@ -96,7 +121,7 @@ impl Judge {
                 if let Some(queued) = &mut self.transaction {
                     queued.push(kind == Kind::Script);
                     self.count(command);
-                    return reply.as_error().map_or(Ok(()), |error| Err(rejected(command, error)));
+                    return reply.as_error().map_or(Ok(()), |error| Err(rejected(&command.into(), error)));
                 }
             }
         }
@@ -108,7 +133,7 @@ impl Judge {
         let mark = command.mark();
         match (answer, mark.expect) {
             (Answer::Error(error), _) => self.error(command, error)?,
-            (Answer::Nothing, Expect::Created) => return Err(conflict(command)),
+            (Answer::Nothing, Expect::Created) => return Err(conflict(&command.into())),
             (Answer::Nothing, Expect::CreatedOrKept) => self.counts.kept += 1,
             _ => self.counts.keys += u64::from(mark.keys),
         }
@@ -128,10 +153,10 @@ impl Judge {
         let exists = busy || (command.kind() == Kind::Code && contains(error, b"already exists"));
         match mark.expect {
             Expect::CreatedOrKept if exists => self.counts.kept += 1,
-            Expect::Created if busy => return Err(conflict(command)),
+            Expect::Created if busy => return Err(conflict(&command.into())),
             _ if mark.may_expire && contains(error, b"no such key") => self.counts.keys += u64::from(mark.keys),
             _ if command.kind() == Kind::Script && of_the_script(error) => self.counts.script_errors += 1,
-            _ => return Err(rejected(command, error)),
+            _ => return Err(rejected(&command.into(), error)),
         }
         Ok(())
     }
@@ -139,15 +164,15 @@ impl Judge {
     fn exec(&mut self, command: &Command<'_>, reply: &ReplyRef<'_>) -> Result<()> {
         let queued = self.transaction.take().unwrap_or_default();
         if let Some(error) = reply.as_error() {
-            return Err(rejected(command, error));
+            return Err(rejected(&command.into(), error));
         }
         let Some(results) = reply.as_array() else {
-            return Err(rejected(command, b"nothing: the transaction was given up"));
+            return Err(rejected(&command.into(), b"nothing: the transaction was given up"));
         };
         for (result, script) in results.iter().zip(queued) {
             match result.as_error() {
                 Some(error) if script && of_the_script(error) => self.counts.script_errors += 1,
-                Some(error) => return Err(rejected(command, error)),
+                Some(error) => return Err(rejected(&command.into(), error)),
                 None => {}
             }
         }
@@ -155,7 +180,8 @@ impl Judge {
     }
 }
 
-fn of_the_script(error: &[u8]) -> bool {
+/// Whether an error of a script is its own, which the source saw as well.
+pub(crate) fn of_the_script(error: &[u8]) -> bool {
     !NOT_THE_SCRIPT.iter().any(|code| error.starts_with(code.as_bytes())) && !error.starts_with(b"ERR unknown command")
 }
 
@@ -167,21 +193,14 @@ fn shown(bytes: &[u8]) -> String {
     bytes[..bytes.len().min(200)].escape_ascii().to_string()
 }
 
-/// `SET of key "k" in db 0`
-fn named(command: &Command<'_>) -> String {
-    let name = shown(command.name());
-    match command.key() {
-        Some(key) => format!("{name} of key \"{}\" in db {}", shown(key), command.db()),
-        None => format!("{name} in db {}", command.db()),
-    }
+/// The error for a command that the target did not want.
+pub(crate) fn rejected(subject: &Subject<'_>, error: &[u8]) -> Error {
+    Error::new(ErrorKind::Rejected, format!("{} was answered with '{}'", subject.named(), shown(error)))
 }
 
-fn rejected(command: &Command<'_>, error: &[u8]) -> Error {
-    Error::new(ErrorKind::Rejected, format!("{} was answered with '{}'", named(command), shown(error)))
-}
-
-pub(crate) fn conflict(command: &Command<'_>) -> Error {
-    let which = if command.mark().keys > 1 { "one of its keys" } else { "that key" };
-    let text = format!("{}: the target has {which} already, so somebody else writes there", named(command));
+/// The error for a command that was to create a key which is there.
+pub(crate) fn conflict(subject: &Subject<'_>) -> Error {
+    let which = if subject.mark.keys > 1 { "one of its keys" } else { "that key" };
+    let text = format!("{}: the target has {which} already, so somebody else writes there", subject.named());
     Error::new(ErrorKind::TargetNotEmpty, text)
 }

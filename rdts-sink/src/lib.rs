@@ -1,6 +1,7 @@
 //! Where RDTS writes.
 //!
 //! - [`NodeSink`]: one Redis or Valkey server, pipelined over one connection, every reply accounted for.
+//! - [`ClusterSink`]: a Redis or Valkey Cluster; slots may move and nodes fail over meanwhile.
 //! - [`ProxySink`]: whatever is behind proxies: Codis, twemproxy, Envoy, a cloud's.
 //! - [`MemorySink`]: a [keyspace in memory](memory::MemoryStore) that replays a replication stream, for tests and for programs that
 //!   only want to read.
@@ -21,7 +22,9 @@
 //! # }
 //! ```
 
+pub mod cluster;
 pub mod crossing;
+mod failure;
 pub mod file;
 mod judge;
 mod lanes;
@@ -30,6 +33,7 @@ mod memory_sink;
 pub mod node;
 pub mod proxy;
 
+pub use cluster::{ClusterOptions, ClusterSink};
 pub use file::{FileFormat, FileOptions, FileSink};
 pub use memory_sink::MemorySink;
 pub use node::{NodeOptions, NodeSink};

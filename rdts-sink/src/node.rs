@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::replies::Replies;
+use crate::failure::{Failure, gone};
 
 /// How a [`NodeSink`] behaves.
 #[non_exhaustive]
@@ -95,19 +96,6 @@ struct InFlight {
 struct Status {
     watermark: Watermark,
     failed: Option<Failure>,
-}
-
-/// An error that can be handed out more than once.
-#[derive(Debug, Clone)]
-struct Failure {
-    kind: ErrorKind,
-    text: String,
-}
-
-impl Failure {
-    fn error(&self) -> Error {
-        Error::new(self.kind, self.text.clone())
-    }
 }
 
 impl NodeSink {
@@ -192,10 +180,6 @@ async fn failure(mut status: watch::Receiver<Status>) -> Error {
         Ok(status) => status.failed.as_ref().map_or_else(gone, Failure::error),
         Err(_) => gone(),
     }
-}
-
-fn gone() -> Error {
-    Error::new(ErrorKind::Disconnected, "the sink was closed")
 }
 
 impl Sink for NodeSink {

@@ -12,7 +12,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 
-use super::{Failure, InFlight, Status};
+use super::{InFlight, Status};
+use crate::failure::Failure;
 use crate::judge::Judge;
 
 /// Reads replies and moves the watermark.
@@ -44,7 +45,7 @@ impl Replies {
         let Err(error) = self.serve(&mut batches).await else { return };
         let error = error.at(&self.address);
         self.status.send_modify(|status| {
-            status.failed = Some(Failure { kind: error.kind(), text: error.to_string() });
+            status.failed = Some(Failure::of(&error));
         });
     }
 

@@ -66,7 +66,7 @@ pub(super) fn restore<'a>(
     };
     let mark = command.mark();
     if mark.expect != Expect::Success && there.0.contains(&(mark.db, key.to_vec())) {
-        return if mark.expect == Expect::CreatedOrKept { Ok(None) } else { Err(conflict(command)) };
+        return if mark.expect == Expect::CreatedOrKept { Ok(None) } else { Err(conflict(&command.into())) };
     }
     let words = |words: &[&'a [u8]]| words.iter().copied().map(Cow::Borrowed).collect::<Words<'a>>();
     let put = mark.expect(Expect::Success);

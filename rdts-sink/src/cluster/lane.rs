@@ -1,0 +1,321 @@
+//! One lane: everything that goes to one place of the cluster, in order.
+
+mod alone;
+mod recover;
+mod redirect;
+mod reply;
+
+pub(super) use self::recover::redirection;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdts_core::error::{Error, ErrorKind, Result};
+use rdts_core::ledger::Counts;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use self::reply::Stop;
+use super::link::Link;
+use super::progress::out_of_patience;
+use super::routes::{Shared, checkpoint_key};
+use super::unit::{How, Unit};
+
+/// What a lane is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    Unit(Unit),
+    /// Apply everything, remove the checkpoint, and end.
+    Close,
+}
+
+/// How often a node that owes something is looked at from elsewhere: it may have been replaced.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+
+/// A unit, and where it stands in the lane's history.
+#[derive(Debug)]
+struct Entry {
+    unit: Unit,
+    /// How many commands come before it, which is what the checkpoint holds then.
+    from: u64,
+    /// It has been told that it is applied.
+    told: bool,
+    /// It went alone and may have been executed.
+    tried: bool,
+}
+
+impl Entry {
+    fn to(&self) -> u64 {
+        self.from + self.unit.len() as u64
+    }
+}
+
+/// Sends units to the node where its checkpoint is, one after the other without waiting for the replies, and knows at any time which
+/// of them are applied.
+///
+/// A unit is executed only if the checkpoint says that everything before it is, and moves the checkpoint in the same atomic
+/// step. So once one has stopped in the middle, all behind it refuse themselves, and after a broken connection the
+/// checkpoint tells where to go on. The checkpoint is a key like any other: it moves with its slot and is replicated with the
+/// data, so that a promoted replica which lacks writes lacks the checkpoint's last steps, too.
+pub(super) struct Lane {
+    shared: Arc<Shared>,
+    index: usize,
+    queue: mpsc::UnboundedReceiver<Message>,
+    /// The slot of the checkpoint.
+    slot: u16,
+    link: Option<Link>,
+    sha: String,
+    /// First what is applied and kept in case a promoted replica lacks it, then what is not.
+    log: VecDeque<Entry>,
+    applied: usize,
+    /// Of what is not applied, how many are on their way.
+    sent: usize,
+    in_flight: usize,
+    /// Bytes that may be on their way: less after something stopped, since it was sent in vain.
+    window: usize,
+    kept_bytes: usize,
+    /// How many replies are still to come of what was sent behind a unit that stopped.
+    draining: Option<(usize, Stop)>,
+    /// What the second checkpoint holds: keys that were left alone.
+    kept: u64,
+    /// Markers at nodes that take slots over, and what they hold.
+    markers: BTreeMap<u16, String>,
+    /// How many commands went to such nodes.
+    asked: u64,
+    /// Where an empty log begins.
+    start: u64,
+    closing: bool,
+    /// Since when nothing could be applied, how long to wait before the next attempt, and why.
+    trouble: Option<(Instant, Duration)>,
+}
+
+impl Lane {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, slot: u16, queue: mpsc::UnboundedReceiver<Message>) -> Self {
+        let window = shared.options.window as usize;
+        Self {
+            shared,
+            index,
+            queue,
+            slot,
+            link: None,
+            sha: String::new(),
+            log: VecDeque::new(),
+            applied: 0,
+            sent: 0,
+            in_flight: 0,
+            window,
+            kept_bytes: 0,
+            draining: None,
+            kept: 0,
+            markers: BTreeMap::new(),
+            asked: 0,
+            start: 0,
+            closing: false,
+            trouble: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        if let Err(error) = self.serve().await {
+            self.shared.progress.fail(&error);
+        }
+    }
+
+    async fn serve(&mut self) -> Result<()> {
+        self.recover(None).await?;
+        loop {
+            while let Ok(message) = self.queue.try_recv() {
+                self.accept(message);
+            }
+            if self.log.len() == self.applied {
+                if self.closing {
+                    match self.leave().await {
+                        Ok(true) => return Ok(()),
+                        Ok(false) => {}
+                        Err(error) => self.recover(Some(error)).await?,
+                    }
+                } else if !self.wait().await? {
+                    return Ok(());
+                }
+                continue;
+            }
+            let result = match self.log[self.applied].unit.how {
+                How::Alone if self.sent == 0 => self.alone().await,
+                _ => self.exchange().await,
+            };
+            match result {
+                Ok(None) => {}
+                Ok(Some(stop)) => self.resolve(stop).await?,
+                Err(error) if may_pass(&error) => self.recover(Some(error)).await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn accept(&mut self, message: Message) {
+        match message {
+            Message::Unit(unit) => {
+                let from = self.end();
+                self.log.push_back(Entry { unit, from, told: false, tried: false });
+            }
+            Message::Close => self.closing = true,
+        }
+    }
+
+    /// How many commands the log ends with.
+    fn end(&self) -> u64 {
+        self.log.back().map_or(self.start, Entry::to)
+    }
+
+    /// Waits for something to do; `false` if nothing will ever come.
+    async fn wait(&mut self) -> Result<bool> {
+        let Some(link) = &mut self.link else {
+            self.recover(None).await?;
+            return Ok(true);
+        };
+        // Nothing is owed, so silence is no sign.
+        link.awake();
+        tokio::select! {
+            biased;
+            message = self.queue.recv() => {
+                let Some(message) = message else { return Ok(false) };
+                self.accept(message);
+            }
+            step = link.step() => match step {
+                Err(error) if error.kind() == ErrorKind::Timeout => {}
+                // What was acknowledged may be lost with the node, so somebody has to look even if there is nothing to do.
+                Err(error) => self.recover(Some(error)).await?,
+                Ok(()) => {
+                    let text = "the node said something although nothing was asked";
+                    let error = Error::new(ErrorKind::Disconnected, text);
+                    self.recover(Some(error)).await?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends what the window has room for.
+    fn fill(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        if self.draining.is_some() {
+            return;
+        }
+        let key = checkpoint_key(self.slot, &self.shared.id, self.index);
+        while let Some(entry) = self.log.get(self.applied + self.sent) {
+            let size = entry.unit.bytes();
+            if entry.unit.how == How::Alone || (self.sent > 0 && self.in_flight + size > self.window) {
+                break;
+            }
+            if self.sent == 0 {
+                link.awake();
+            }
+            let (before, after) = (entry.from.to_string(), entry.to().to_string());
+            entry.unit.append_call(link.output(), [b"EVALSHA", self.sha.as_bytes()], &key, &before, &after);
+            self.sent += 1;
+            self.in_flight += size;
+        }
+    }
+
+    /// Sends, and takes what comes. Something is returned when a unit has stopped and nothing more is on its way.
+    async fn exchange(&mut self) -> Result<Option<Stop>> {
+        self.fill();
+        let Some(link) = &mut self.link else { return Err(disconnected()) };
+        let more = self.draining.is_none() && self.in_flight < self.window;
+        tokio::select! {
+            biased;
+            step = link.step() => step?,
+            message = self.queue.recv(), if more && !self.closing => {
+                self.accept(message.unwrap_or(Message::Close));
+                return Ok(None);
+            }
+            () = tokio::time::sleep(LOOK_AFTER) => {
+                if link.silent() >= LOOK_AFTER && self.shared.refresh().await.is_ok() && self.replaced() {
+                    return Err(disconnected());
+                }
+                return Ok(None);
+            }
+        }
+        loop {
+            let Some(link) = &mut self.link else { return Err(disconnected()) };
+            if self.sent == 0 && self.draining.is_none() {
+                return Ok(None);
+            }
+            let Some(reply) = link.reply()? else { return Ok(None) };
+            if let Some((left, _)) = &mut self.draining {
+                if !reply::refused(&reply) {
+                    let text = "a unit was executed although one before it was not";
+                    return Err(Error::new(ErrorKind::Protocol, text).at(link.address()));
+                }
+                *left -= 1;
+            } else if let Some(stop) = self.reply(&reply)? {
+                // What stopped is not applied, and what is behind it refuses itself.
+                let behind = self.sent - 1;
+                self.draining = Some((behind, stop));
+            }
+            if let Some((0, _)) = &self.draining {
+                self.sent = 0;
+                self.in_flight = 0;
+                self.window = 1;
+                return Ok(self.draining.take().map(|(_, stop)| stop));
+            }
+        }
+    }
+
+    /// Whether the cluster says that another node has the checkpoint now.
+    fn replaced(&self) -> bool {
+        let primary = self.shared.primary_of(self.slot);
+        self.link.as_ref().is_none_or(|link| *link.address() != primary)
+    }
+
+    /// The first unit that is not applied is applied now, but for what `counts` does not have.
+    fn advance(&mut self, counts: Counts) {
+        let entry = &mut self.log[self.applied];
+        if !entry.told {
+            entry.told = true;
+            self.shared.progress.done(entry.unit.batch, entry.unit.len() as u64, counts);
+        }
+        self.kept_bytes += entry.unit.bytes();
+        self.applied += 1;
+        self.trouble = None;
+        self.window = (self.window * 2).min(self.shared.options.window as usize);
+        while self.applied > 0 && self.kept_bytes > self.shared.options.keep {
+            let Some(entry) = self.log.front() else { break };
+            // The last one stays: it says where the next begins.
+            if self.log.len() == 1 {
+                break;
+            }
+            self.kept_bytes -= entry.unit.bytes();
+            self.log.pop_front();
+            self.applied -= 1;
+        }
+    }
+
+    /// Waits a while, longer each time.
+    ///
+    /// # Errors
+    /// `error`, with its story, once patience is at its end.
+    async fn pause(&mut self, error: Error) -> Result<()> {
+        let patience = self.shared.options.patience;
+        let (since, pause) = self.trouble.get_or_insert((Instant::now(), Duration::from_millis(2)));
+        if since.elapsed() > patience {
+            return Err(out_of_patience(patience, &error));
+        }
+        tracing::debug!(lane = self.index, %error, "waiting for the cluster");
+        let now = *pause;
+        *pause = (now * 2).min(Duration::from_secs(1));
+        tokio::time::sleep(now).await;
+        Ok(())
+    }
+}
+
+fn disconnected() -> Error {
+    Error::new(ErrorKind::Disconnected, "the node was replaced by another one, or the connection broke")
+}
+
+/// Whether an error is about a node and not about data.
+pub(super) fn may_pass(error: &Error) -> bool {
+    use ErrorKind::{Connect, Disconnected, NotReady, Timeout};
+    matches!(error.kind(), Connect | Disconnected | NotReady | Timeout)
+}

@@ -1,0 +1,134 @@
+//! What is applied, over all lanes.
+
+use std::collections::VecDeque;
+
+use rdts_core::error::{Error, ErrorKind, Result};
+use rdts_core::ledger::Counts;
+use rdts_core::record::Position;
+use rdts_core::sink::Watermark;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use crate::failure::{Failure, gone};
+
+/// A batch that is not applied as a whole yet.
+#[derive(Debug)]
+struct Pending {
+    /// How many of its commands are not; one more as long as it is being routed.
+    left: u64,
+    counts: Counts,
+    position: Position,
+    _room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) watermark: Watermark,
+    pub(super) failed: Option<Failure>,
+    /// The batches behind the watermark.
+    pending: VecDeque<Pending>,
+}
+
+/// Told by the lanes, watched by the sink.
+#[derive(Debug)]
+pub(super) struct Progress(watch::Sender<State>);
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(State::default()))
+    }
+
+    pub(super) fn watermark(&self) -> Watermark {
+        self.0.borrow().watermark
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        self.0.borrow().failed.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
+    }
+
+    /// Remembers the first error, and lets go of everything that waits.
+    pub(super) fn fail(&self, error: &Error) {
+        self.0.send_modify(|state| {
+            state.failed.get_or_insert_with(|| Failure::of(error));
+            state.pending.clear();
+        });
+    }
+
+    /// A new batch, whose number is returned. It counts as not applied until [`routed`](Self::routed).
+    pub(super) fn begin(&self, position: Position, room: OwnedSemaphorePermit) -> u64 {
+        let mut number = 0;
+        self.0.send_modify(|state| {
+            number = state.watermark.batches + state.pending.len() as u64;
+            state.pending.push_back(Pending { left: 1, counts: Counts::default(), position, _room: room });
+        });
+        number
+    }
+
+    /// `commands` of a batch go to lanes.
+    pub(super) fn expect(&self, batch: u64, commands: u64) {
+        self.0.send_if_modified(|state| {
+            state.change(batch, |pending| pending.left += commands);
+            false
+        });
+    }
+
+    /// All commands of a batch have gone to lanes.
+    pub(super) fn routed(&self, batch: u64) {
+        self.done(batch, 1, Counts::default());
+    }
+
+    /// `commands` of a batch are applied.
+    pub(super) fn done(&self, batch: u64, commands: u64, counts: Counts) {
+        self.0.send_modify(|state| {
+            state.change(batch, |pending| {
+                pending.left = pending.left.saturating_sub(commands);
+                pending.counts += counts;
+            });
+            while state.pending.front().is_some_and(|pending| pending.left == 0) {
+                let Some(pending) = state.pending.pop_front() else { break };
+                state.watermark.batches += 1;
+                state.watermark.position = Some(pending.position);
+                state.watermark.counts += pending.counts;
+            }
+        });
+    }
+
+    /// Something beside `done` counts for a batch.
+    pub(super) fn count(&self, batch: u64, counts: Counts) {
+        self.done(batch, 0, counts);
+    }
+
+    /// Waits until at most the batch that is being routed is not applied, and that one up to here.
+    pub(super) async fn settled(&self) -> Result<()> {
+        self.wait(|state| state.pending.iter().map(|pending| pending.left).sum::<u64>() <= 1).await
+    }
+
+    /// Waits until everything is applied.
+    pub(super) async fn flushed(&self) -> Result<()> {
+        self.wait(|state| state.pending.is_empty()).await
+    }
+
+    async fn wait(&self, mut reached: impl FnMut(&State) -> bool) -> Result<()> {
+        let mut state = self.0.subscribe();
+        let state = state.wait_for(|state| state.failed.is_some() || reached(state)).await.map_err(|_| gone())?;
+        state.failed.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
+    }
+}
+
+impl State {
+    fn change(&mut self, batch: u64, change: impl FnOnce(&mut Pending)) {
+        let at = batch.checked_sub(self.watermark.batches).and_then(|at| usize::try_from(at).ok());
+        if let Some(pending) = at.and_then(|at| self.pending.get_mut(at)) {
+            change(pending);
+        }
+    }
+}
+
+/// The error of a lane that has been waiting for its node for too long.
+pub(super) fn out_of_patience(patience: std::time::Duration, last: &Error) -> Error {
+    let kind = match last.kind() {
+        ErrorKind::Topology => ErrorKind::Topology,
+        ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Disconnected => last.kind(),
+        _ => ErrorKind::NotReady,
+    };
+    Error::new(kind, format!("the cluster has not taken writes again within {patience:?}; last: {last}"))
+}

@@ -1,0 +1,92 @@
+//! The script that executes a unit: several commands and the lane's checkpoint in one atomic step.
+
+use rdts_core::record::{Expect, Mark};
+use rdts_core::translate::Target;
+use rdts_resp::encode;
+
+/// `ARGV`: the checkpoint's key, what it must hold, what it holds when everything is executed, then the commands: each as the
+/// number of its arguments and how its reply is judged ([`class`]) in one number, then the arguments. A negative number in front
+/// says in which database; otherwise that is the one of the connection.
+///
+/// The answer is 1 if every reply was a plain success; otherwise how many commands are executed, what stopped it (or nothing), and
+/// the numbers of those commands that met a key which they left alone. A number below zero is for the checkpoint: -1, it cannot be
+/// accessed; -2, it holds something else, and nothing was executed.
+const BODY: &str = "\
+local key, pcall, unpack, type = ARGV[1], redis.pcall, unpack, type
+local now = pcall('GET', key)
+if type(now) == 'table' then return {-1, now.err} end
+if (now or '') ~= ARGV[2] then return {-2, now or ''} end
+local i, last, done, db, odd = 4, #ARGV, 0, 0, nil
+while i <= last do
+  local n = ARGV[i] + 0
+  if n < 0 then
+    if db ~= -n then
+      local r = pcall('SELECT', -n)
+      if type(r) == 'table' and r.err then odd = odd or {0, ''} odd[2] = r.err break end
+      db = -n
+    end
+    i = i + 1
+    n = ARGV[i] + 0
+  elseif db ~= 0 then
+    db = 0
+    redis.call('SELECT', 0)
+  end
+  local class = n % 8
+  local stop = i + (n - class) / 8
+  local r = pcall(unpack(ARGV, i + 1, stop))
+  if type(r) == 'table' then
+    local err = r.err
+    if err then
+      local busy = err:find('BUSYKEY', 1, true) or err:find('Target key name is busy', 1, true)
+      odd = odd or {0, ''}
+      if class % 4 == 2 and busy then
+        odd[#odd + 1] = done
+      elseif class < 4 or not err:find('no such key', 1, true) then
+        odd[2] = err
+        break
+      end
+    end
+  elseif class ~= 0 and (not r or r == 0) then
+    if class % 4 == 1 then odd = odd or {0, ''} odd[2] = 'BUSYKEY' break end
+    if class % 4 == 2 then odd = odd or {0, ''} odd[#odd + 1] = done end
+  end
+  done = done + 1
+  i = stop + 1
+end
+if db ~= 0 then redis.call('SELECT', 0) end
+if not odd then redis.call('SET', key, ARGV[3]) return 1 end
+odd[1] = done
+redis.call('SET', key, string.format('%.0f', (now or 0) + done))
+if #odd > 2 then redis.call('INCRBY', key .. ':kept', #odd - 2) end
+return odd
+";
+
+/// The script for servers of this version.
+///
+/// From 5.0 on a script is replicated by what it did. Before, it is replicated as it is, which from 3.2 on it can decide otherwise:
+/// what depends on time then happens once.
+pub(super) fn text(target: Target) -> String {
+    match target.version() {
+        (3, 2.., _) | (4, ..) => format!("redis.replicate_commands()\n{BODY}"),
+        _ => BODY.to_owned(),
+    }
+}
+
+/// How the script judges a reply: the expectation, and 4 if the command's key may have expired.
+fn class(mark: Mark) -> usize {
+    let expect = match mark.expect {
+        Expect::Created => 1,
+        Expect::CreatedOrKept => 2,
+        _ => 0,
+    };
+    expect + 4 * usize::from(mark.may_expire)
+}
+
+/// Appends a command of `count` arguments, `bulks` being these as bulk strings.
+pub(super) fn append(body: &mut Vec<u8>, mark: Mark, count: usize, bulks: &[u8]) {
+    if mark.db > 0 {
+        encode::bulk_int(body, -i64::from(mark.db));
+    }
+    encode::bulk_uint(body, (count * 8 + class(mark)) as u64);
+    body.extend_from_slice(bulks);
+}

@@ -1,0 +1,221 @@
+//! Brings the commands of a batch to the lanes.
+
+use std::sync::Arc;
+
+use rdts_core::command::{Sharding, keys, lookup, sharding, split};
+use rdts_core::error::{Error, ErrorKind, Result};
+use rdts_core::ledger::Counts;
+use rdts_core::record::{Batch, Command, Expect, Kind};
+use rdts_core::slot::slot;
+use rdts_resp::encode;
+
+use super::OnImpossible;
+use super::calls::Calls;
+use super::routes::Shared;
+use super::unit::{Collector, NO_SLOT, New, Unit};
+use crate::crossing::{self, Crossing};
+use crate::judge::{Answer, Judge, Subject};
+
+/// Routes the commands of one batch.
+pub(super) struct Router<'a> {
+    shared: &'a Arc<Shared>,
+    databases: u32,
+    batch: u64,
+    /// What goes to each lane and was not sent yet.
+    collectors: Vec<Collector>,
+    transaction: bool,
+}
+
+/// What is to be done with a command.
+enum Way {
+    /// It goes to the lane of a slot, if need be alone.
+    Slot(u16, bool),
+    Split,
+    Cross,
+    Broadcast,
+    Impossible(String),
+}
+
+impl<'a> Router<'a> {
+    pub(super) fn new(shared: &'a Arc<Shared>, databases: u32, batch: u64) -> Self {
+        Self { shared, databases, batch, collectors: Vec::new(), transaction: false }
+    }
+
+    /// Sends everything to the lanes. What concerns several of them is waited for.
+    pub(super) async fn route(mut self, batch: &Batch) -> Result<()> {
+        let commands: Vec<Command<'_>> = batch.commands().collect();
+        let mut next = 0;
+        while next < commands.len() {
+            // In one go, with the routes held: which lane has a slot must not change between this and the sending.
+            let stopped = self.run(&commands[next..])?;
+            let Some((done, way)) = stopped else { break };
+            next += done;
+            let command = &commands[next];
+            match way {
+                Way::Broadcast => self.broadcast(command).await?,
+                Way::Cross => self.cross(command).await?,
+                Way::Impossible(why) => self.impossible(command, &why)?,
+                Way::Slot(..) | Way::Split => {}
+            }
+            next += 1;
+        }
+        Ok(())
+    }
+
+    /// Sends commands up to the first one that needs more than that.
+    fn run(&mut self, commands: &[Command<'_>]) -> Result<Option<(usize, Way)>> {
+        let shared = self.shared.clone();
+        let routes = shared.routes();
+        self.collectors.resize_with(routes.lanes(), Collector::default);
+        let mut stopped = None;
+        for (index, command) in commands.iter().enumerate() {
+            let kind = command.kind();
+            if matches!(kind, Kind::Multi | Kind::Exec) {
+                self.transaction = kind == Kind::Multi;
+                self.shared.progress.count(self.batch, counted(command));
+                continue;
+            }
+            match self.way(command)? {
+                Way::Slot(slot, alone) => {
+                    let new = New {
+                        slot,
+                        mark: command.mark(),
+                        raw: command.raw(),
+                        commands: 1,
+                        bytes: command.raw().len() as u64,
+                        alone,
+                    };
+                    self.collectors[routes.lane_of(slot)].push(self.batch, new, self.transaction);
+                }
+                Way::Split => {
+                    let args: Vec<&[u8]> = command.args().collect();
+                    let parts = split(&args, slot)?;
+                    for (number, part) in parts.iter().enumerate() {
+                        let mut raw = Vec::with_capacity(command.raw().len() / parts.len() + 32);
+                        encode::command(&mut raw, &part.args);
+                        let mark = if number == 0 { command.mark() } else { command.mark().keys(0) };
+                        let (commands, bytes) = if number == 0 { (1, command.raw().len() as u64) } else { (0, 0) };
+                        let new = New { slot: part.slot, mark, raw: &raw, commands, bytes, alone: false };
+                        self.collectors[routes.lane_of(part.slot)].push(self.batch, new, self.transaction);
+                    }
+                }
+                way => {
+                    stopped = Some((index, way));
+                    break;
+                }
+            }
+        }
+        self.shared.progress.expect(self.batch, self.collectors.iter().map(|collector| collector.len).sum());
+        for (lane, collector) in self.collectors.iter_mut().enumerate() {
+            for unit in collector.take() {
+                routes.send(lane, unit);
+            }
+        }
+        Ok(stopped)
+    }
+
+    fn way(&self, command: &Command<'_>) -> Result<Way> {
+        let db = command.db();
+        if db >= self.databases {
+            let why = match self.databases {
+                1 => "the cluster has no database but 0 (Valkey from 9.0 on has more: cluster-databases)".to_owned(),
+                many => format!("the cluster has {many} databases (cluster-databases)"),
+            };
+            let text = format!("{}: {why}", Subject::from(command).named());
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+        if command.kind() == Kind::Code {
+            return Ok(Way::Broadcast);
+        }
+        // Commands of the snapshot have one key, or temporaries in its slot; `MSET` and `MSETNX` of many are for other targets.
+        if let Some(key) = command.key()
+            && command.kind() == Kind::Snapshot
+            && !command.name().first().is_some_and(|letter| letter.eq_ignore_ascii_case(&b'M'))
+        {
+            return Ok(Way::Slot(slot(key), false));
+        }
+        let name = command.name();
+        let one = lookup(name).is_some_and(|info| info.only_key() == Some(1) && info.name() != "MOVE");
+        if let Some(key) = command.key()
+            && one
+        {
+            return Ok(Way::Slot(slot(key), false));
+        }
+        let args: Vec<&[u8]> = command.args().collect();
+        let sharding = sharding(&args)?;
+        let mut slots = keys(&args)?.map(|key| slot(args[key.index]));
+        let first = slots.next();
+        let together = slots.all(|slot| Some(slot) == first);
+        let alone = command.kind() == Kind::Script;
+        let named = |why: &str| Way::Impossible(why.to_owned());
+        Ok(match (sharding, first) {
+            (Sharding::Broadcast, _) => Way::Broadcast,
+            (Sharding::Refused, _) => named("a cluster cannot do that"),
+            (Sharding::Undeclared, _) => named("a script that declares no keys: where they are nobody can tell"),
+            (Sharding::Databases, _) if self.databases == 1 => named("the cluster has one database"),
+            (Sharding::Together, Some(_)) if name.eq_ignore_ascii_case(b"SORT") => {
+                named("a sort by patterns, whose keys may be in any slot")
+            }
+            (_, Some(slot)) if together => Way::Slot(slot, alone),
+            (Sharding::Split, _) => Way::Split,
+            (Sharding::Cross, _) => Way::Cross,
+            (_, Some(_)) => named("its keys are in different slots"),
+            (_, None) => Way::Slot(NO_SLOT, alone),
+        })
+    }
+
+    /// Applies a command on every primary, after everything before and before everything behind it.
+    async fn broadcast(&mut self, command: &Command<'_>) -> Result<()> {
+        self.shared.progress.settled().await?;
+        // Also the primaries that have come since; if nobody answers, the lanes will say so.
+        let _ = self.shared.refresh().await;
+        {
+            let mut routes = self.shared.routes();
+            let lanes = routes.lane_of_each(self.shared);
+            self.shared.progress.expect(self.batch, lanes.len() as u64);
+            for (index, lane) in lanes.into_iter().enumerate() {
+                let (commands, bytes) = if index == 0 { (1, command.raw().len() as u64) } else { (0, 0) };
+                let unit = Unit::alone(self.batch, NO_SLOT, command.mark(), command.raw(), commands, bytes);
+                routes.send(lane, unit);
+            }
+        }
+        self.shared.progress.settled().await
+    }
+
+    /// Executes a command whose keys are in different slots.
+    async fn cross(&mut self, command: &Command<'_>) -> Result<()> {
+        self.shared.progress.settled().await?;
+        let args: Vec<&[u8]> = command.args().collect();
+        let mut calls = Calls::new(self.shared.clone());
+        let reply = match crossing::execute(&mut calls, command.db(), &args).await? {
+            Crossing::Done(reply) => reply,
+            Crossing::Refused(why) => return self.impossible(command, &why.to_string()),
+        };
+        let mut judge = Judge::default();
+        judge.answer(command, &Answer::from(&reply))?;
+        self.shared.progress.count(self.batch, judge.counts());
+        Ok(())
+    }
+
+    fn impossible(&self, command: &Command<'_>, why: &str) -> Result<()> {
+        let text = format!("{} cannot be executed on a cluster: {why}", Subject::from(command).named());
+        match self.shared.options.on_impossible {
+            OnImpossible::Stop => Err(Error::new(ErrorKind::Unsupported, text)),
+            OnImpossible::Skip => {
+                tracing::warn!("{text}; it is left out");
+                let mut counts = Counts::default();
+                counts.impossible = 1;
+                self.shared.progress.count(self.batch, counts);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn counted(command: &Command<'_>) -> Counts {
+    debug_assert_eq!(command.mark().expect, Expect::Success);
+    let mut counts = Counts::default();
+    counts.commands = 1;
+    counts.bytes = command.raw().len() as u64;
+    counts
+}

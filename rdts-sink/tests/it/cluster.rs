@@ -1,0 +1,6 @@
+//! The sink for clusters: against real ones, in order and in disorder. What one server holds that got the same batches is the truth.
+
+mod connect;
+mod disorder;
+mod exact;
+mod support;
