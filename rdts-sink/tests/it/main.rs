@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod aof;
+mod cluster;
 mod conformance;
 mod crossing;
 mod file;
