@@ -116,6 +116,23 @@ pub(crate) enum Step {
     Done,
 }
 
+/// What is behind the bytes that are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Perhaps more of them, later.
+    Open,
+    /// Nothing.
+    Input,
+    /// More than [`Limits::max_total`] admits.
+    Limit,
+}
+
+impl Ending {
+    fn of(eof: bool) -> Self {
+        if eof { Self::Input } else { Self::Open }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Header,
@@ -257,13 +274,12 @@ impl Parser {
     /// The machine itself.
     #[inline]
     pub(crate) fn step(&mut self, data: &[u8], eof: bool) -> Result<Step, Error> {
+        // Beyond the limit nothing is looked at, so that the result does not depend on how the input is cut.
         let left = self.options.limits.max_total - self.offset;
-        if data.len() as u64 > left {
-            return self.step_to_limit(data, left);
-        }
-        match self.advance(data) {
-            Ok(()) => Ok(Step::Event(self.consume(data))),
-            Err(halt) => self.halted(data, eof, halt),
+        let seen = &data[..data.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        match self.advance(seen) {
+            Ok(()) => Ok(Step::Event(self.consume(seen))),
+            Err(halt) => self.halted(seen, if seen.len() < data.len() { Ending::Limit } else { Ending::of(eof) }, halt),
         }
     }
 
@@ -282,26 +298,18 @@ impl Parser {
         at
     }
 
-    /// A step that must get along with `left` bytes: beyond them nothing is looked at, so that the result does not depend on how the input is cut.
-    #[cold]
-    fn step_to_limit(&mut self, data: &[u8], left: u64) -> Result<Step, Error> {
-        let data = &data[..usize::try_from(left).unwrap_or(data.len())];
-        match self.advance(data) {
-            Ok(()) => Ok(Step::Event(self.consume(data))),
-            Err(Halt::Need(_)) if self.state != State::Done => {
+    #[inline(never)]
+    fn halted(&mut self, data: &[u8], ending: Ending, halt: Halt) -> Result<Step, Error> {
+        match halt {
+            Halt::Need(_) if self.state == State::Done => Ok(Step::Done),
+            Halt::Need(_) if ending == Ending::Input => {
+                Err(self.fail(ErrorKind::Truncated, self.offset + data.len() as u64))
+            }
+            Halt::Need(_) if ending == Ending::Limit => {
                 let max = self.options.limits.max_total;
                 let claimed = max.saturating_add(1);
                 Err(self.fail(ErrorKind::LimitExceeded { limit: Limit::Total, claimed, max }, max))
             }
-            Err(halt) => self.halted(data, false, halt),
-        }
-    }
-
-    #[inline(never)]
-    fn halted(&mut self, data: &[u8], eof: bool, halt: Halt) -> Result<Step, Error> {
-        match halt {
-            Halt::Need(_) if self.state == State::Done => Ok(Step::Done),
-            Halt::Need(_) if eof => Err(self.fail(ErrorKind::Truncated, self.offset + data.len() as u64)),
             Halt::Need(_) if self.scanned >= SILENT => {
                 let at = self.consume(data);
                 self.forget(at);

@@ -81,9 +81,8 @@ impl Parser {
             }
             _ => self.name(data, at)?,
         };
-        if let Some(unique) = &mut self.unique {
-            let key = self.buffers.bytes(data, key);
-            unique.add(key, self.options.limits.max_unique_keys).map_err(|kind| Halt::fail(kind, at))?;
+        if self.unique.is_some() {
+            self.check_unique(data, key, at)?;
         }
         if self.attributes_used {
             self.drop_attributes();
@@ -94,6 +93,13 @@ impl Parser {
         self.mode = self.options.value_mode;
         self.tok = Tok::Key { key, value_type };
         Ok(true)
+    }
+
+    #[cold]
+    fn check_unique(&mut self, data: &[u8], key: Span, at: usize) -> Leaf<()> {
+        let Some(unique) = &mut self.unique else { return Ok(()) };
+        let key = self.buffers.bytes(data, key);
+        unique.add(key, self.options.limits.max_unique_keys).map_err(|kind| Halt::fail(kind, at))
     }
 
     /// Those of the key before; the next key has none yet.
