@@ -136,7 +136,7 @@ impl Error {
             ErrorKind::HistoryLost => {
                 "empty the target and run again; a larger repl-backlog-size lets the source remember a longer interruption"
             }
-            ErrorKind::Snapshot => "take a new snapshot; a file can be checked with redis-check-rdb",
+            ErrorKind::Snapshot => "take a new snapshot; a file can be checked with redis-check-rdb or redis-check-aof",
             ErrorKind::Rejected => {
                 "remedy what the target complains of (memory, permissions, type), empty it and run again"
             }

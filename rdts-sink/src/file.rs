@@ -30,7 +30,7 @@
 //! let source = RdbSource::read_from("example", rdb, target, TranslateOptions::default()).await?;
 //! Pipeline::new(source, sink).run().await.result?;
 //! let line = std::fs::read_to_string(&path).expect("is there");
-//! assert_eq!(line, "{\"db\":0,\"key\":\"k\",\"type\":\"string\",\"encoding\":\"string\",\"expire_at_ms\":null,\"offset\":18,\"value\":\"v\"}\n");
+//! assert_eq!(line, "{\"db\":0,\"key\":\"k\",\"type\":\"string\",\"encoding\":\"string\",\"expire_at_ms\":null,\"offset\":16,\"value\":\"v\"}\n");
 //! # let _ = std::fs::remove_dir_all(&folder);
 //! # Ok(())
 //! # }

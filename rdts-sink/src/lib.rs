@@ -5,7 +5,7 @@
 //! - [`ProxySink`]: whatever is behind proxies: Codis, twemproxy, Envoy, a cloud's.
 //! - [`MemorySink`]: a [keyspace in memory](memory::MemoryStore) that replays a replication stream, for tests and for programs that
 //!   only want to read.
-//! - [`FileSink`]: an RDB, RESP or JSON lines [file](file).
+//! - [`FileSink`]: an RDB, RESP or JSON lines [file](mod@file).
 //!
 //! ```no_run
 //! use rdts_core::source::{ReplicaOptions, ReplicaSource};
