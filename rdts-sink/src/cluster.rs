@@ -66,16 +66,7 @@ use self::routes::Shared;
 use self::write::Router;
 use crate::failure::gone;
 
-/// What to do with a command that cannot be executed on a cluster.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum OnImpossible {
-    /// Stop with an error.
-    #[default]
-    Stop,
-    /// Leave it out, warn, and count it as [`impossible`](rdts_core::ledger::Counts::impossible).
-    Skip,
-}
+pub use crate::impossible::OnImpossible;
 
 /// How a [`ClusterSink`] behaves.
 #[non_exhaustive]

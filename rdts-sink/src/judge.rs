@@ -180,6 +180,15 @@ impl Judge {
     }
 }
 
+/// What the reply to a command that was executed by itself comes to, beside the command and its bytes.
+pub(crate) fn alone(command: &Command<'_>, reply: &Reply) -> Result<Counts> {
+    let mut judge = Judge::default();
+    judge.answer(command, &Answer::from(reply))?;
+    let mut counts = judge.counts();
+    (counts.commands, counts.bytes) = (0, 0);
+    Ok(counts)
+}
+
 /// Whether an error of a script is its own, which the source saw as well.
 pub(crate) fn of_the_script(error: &[u8]) -> bool {
     !NOT_THE_SCRIPT.iter().any(|code| error.starts_with(code.as_bytes())) && !error.starts_with(b"ERR unknown command")

@@ -1,14 +1,16 @@
 //! Several connections that together are one sink.
 
 use std::collections::VecDeque;
+use std::sync::PoisonError;
 
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
+use rdts_core::net::Connection;
 use rdts_core::record::{Batch, BatchBuilder, Mark, Position};
 use rdts_core::sink::{Sink, Watermark};
 use rdts_resp::encode;
 
-use crate::node::NodeSink;
+use crate::node::{Log, NodeSink};
 
 /// How many commands may be under way on one connection.
 pub(crate) const WINDOW_COMMANDS: u32 = 1000;
@@ -30,7 +32,13 @@ pub(crate) struct Lanes {
     pending: VecDeque<Pending>,
     /// The batches in front of the pending ones.
     done: Watermark,
+    /// What became of the parts of the pending batches, for each lane.
+    logs: Vec<Log>,
+    /// How many parts were in front of those, for each.
+    counted: Vec<u64>,
     failed: Option<(ErrorKind, String)>,
+    /// Nothing is sent while this is set: what waits has to go together.
+    together: bool,
     /// What to say when a connection is lost.
     lost: &'static str,
 }
@@ -45,8 +53,9 @@ struct Pending {
 }
 
 impl Lanes {
-    pub(crate) fn new(sinks: Vec<NodeSink>, lost: &'static str) -> Self {
+    pub(crate) fn new(mut sinks: Vec<NodeSink>, lost: &'static str) -> Self {
         let count = sinks.len();
+        let logs = sinks.iter_mut().map(NodeSink::log).collect();
         Self {
             sinks,
             sent: vec![0; count],
@@ -54,7 +63,10 @@ impl Lanes {
             waiting: vec![0; count],
             pending: VecDeque::new(),
             done: Watermark::default(),
+            logs,
+            counted: vec![0; count],
             failed: None,
+            together: false,
             lost,
         }
     }
@@ -80,8 +92,17 @@ impl Lanes {
         self.pushed(lane).await
     }
 
+    /// From now on, or no longer, what is pushed is to be in one piece: a transaction.
+    #[cfg_attr(not(feature = "codis"), allow(dead_code))]
+    pub(crate) fn keep_together(&mut self, together: bool) {
+        self.together = together;
+    }
+
     async fn pushed(&mut self, lane: usize) -> Result<()> {
         self.waiting[lane] += 1;
+        if self.together {
+            return Ok(());
+        }
         if self.waiting[lane] >= PART_COMMANDS || self.parts[lane].size() >= PART_BYTES {
             self.send(lane).await?;
         }
@@ -142,15 +163,9 @@ impl Lanes {
 
     pub(crate) fn acked(&self) -> Watermark {
         let mut watermark = self.done;
+        let mut counted = self.counted.clone();
         for pending in self.pending.iter().take_while(|pending| self.is_applied(pending)) {
-            advance(&mut watermark, pending);
-        }
-        // What the replies say is known for each connection only.
-        for sink in &self.sinks {
-            let counts = sink.acked().counts;
-            watermark.counts.keys += counts.keys;
-            watermark.counts.kept += counts.kept;
-            watermark.counts.script_errors += counts.script_errors;
+            self.advance(&mut watermark, &mut counted, pending);
         }
         watermark
     }
@@ -159,13 +174,40 @@ impl Lanes {
         self.sinks.iter().zip(&pending.needs).all(|(sink, need)| sink.acked().batches >= *need)
     }
 
-    fn prune(&mut self) {
-        while let Some(first) = self.pending.front()
-            && self.is_applied(first)
-        {
-            advance(&mut self.done, first);
-            self.pending.pop_front();
+    /// Moves the watermark over a batch that is applied; `counted` says how many parts of each lane it has counted.
+    fn advance(&self, watermark: &mut Watermark, counted: &mut [u64], pending: &Pending) {
+        watermark.batches += 1;
+        watermark.position = Some(pending.position);
+        watermark.counts += pending.counts;
+        for (lane, need) in pending.needs.iter().enumerate() {
+            let log = self.logs[lane].lock().unwrap_or_else(PoisonError::into_inner);
+            let first = usize::try_from(counted[lane] - self.counted[lane]).unwrap_or(usize::MAX);
+            let count = usize::try_from(need - counted[lane]).unwrap_or(usize::MAX);
+            for counts in log.iter().flatten().skip(first).take(count) {
+                // Commands and bytes are counted as they were given.
+                watermark.counts.keys += counts.keys;
+                watermark.counts.kept += counts.kept;
+                watermark.counts.script_errors += counts.script_errors;
+            }
+            counted[lane] = *need;
         }
+    }
+
+    /// Forgets the batches that are applied.
+    fn prune(&mut self) {
+        let (mut watermark, mut counted, mut applied) = (self.done, self.counted.clone(), 0);
+        for pending in self.pending.iter().take_while(|pending| self.is_applied(pending)) {
+            self.advance(&mut watermark, &mut counted, pending);
+            applied += 1;
+        }
+        self.pending.drain(..applied);
+        for (lane, log) in self.logs.iter().enumerate() {
+            let gone = usize::try_from(counted[lane] - self.counted[lane]).unwrap_or(usize::MAX);
+            if let Some(log) = &mut *log.lock().unwrap_or_else(PoisonError::into_inner) {
+                log.drain(..gone.min(log.len()));
+            }
+        }
+        (self.done, self.counted) = (watermark, counted);
     }
 
     pub(crate) async fn close(mut self) -> Result<()> {
@@ -180,11 +222,30 @@ impl Lanes {
     }
 }
 
+/// A connection for one command at a time, and the database that it has selected.
+pub(crate) struct Control {
+    pub(crate) connection: Connection,
+    db: u32,
+}
+
+impl Control {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection, db: 0 }
+    }
+
+    /// Selects a database.
+    pub(crate) async fn select(&mut self, db: u32) -> Result<()> {
+        if self.db == db {
+            return Ok(());
+        }
+        let reply = self.connection.call(["SELECT", &db.to_string()]).await?;
+        if reply.is_error() {
+            return Err(self.connection.refusal("SELECT", &reply));
+        }
+        self.db = db;
+        Ok(())
+    }
+}
+
 /// Bytes that are handed to a connection at once.
 const PART_BYTES: usize = 64 << 10;
-
-fn advance(watermark: &mut Watermark, pending: &Pending) {
-    watermark.batches += 1;
-    watermark.position = Some(pending.position);
-    watermark.counts += pending.counts;
-}

@@ -2,6 +2,7 @@
 //!
 //! - [`NodeSink`]: one Redis or Valkey server, pipelined over one connection, every reply accounted for.
 //! - [`ClusterSink`]: a Redis or Valkey Cluster; slots may move and nodes fail over meanwhile.
+//! - `CodisSink` (feature `codis`): the groups of a Codis deployment, without its proxies.
 //! - [`ProxySink`]: whatever is behind proxies: Codis, twemproxy, Envoy, a cloud's.
 //! - [`MemorySink`]: a [keyspace in memory](memory::MemoryStore) that replays a replication stream, for tests and for programs that
 //!   only want to read.
@@ -23,9 +24,12 @@
 //! ```
 
 pub mod cluster;
+#[cfg(feature = "codis")]
+pub mod codis;
 pub mod crossing;
 mod failure;
 pub mod file;
+mod impossible;
 mod judge;
 mod lanes;
 pub mod memory;
@@ -34,7 +38,10 @@ pub mod node;
 pub mod proxy;
 
 pub use cluster::{ClusterOptions, ClusterSink};
+#[cfg(feature = "codis")]
+pub use codis::{CodisOptions, CodisSink};
 pub use file::{FileFormat, FileOptions, FileSink};
+pub use impossible::OnImpossible;
 pub use memory_sink::MemorySink;
 pub use node::{NodeOptions, NodeSink};
 pub use proxy::{ProxyOptions, ProxySink};

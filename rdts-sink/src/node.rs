@@ -2,12 +2,14 @@
 
 mod replies;
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::error::{Error, ErrorKind, Result};
+use rdts_core::ledger::Counts;
 use rdts_core::net::{Connection, Deadlines};
 use rdts_core::record::Batch;
 use rdts_core::sink::{Capabilities, Sink, Watermark};
@@ -82,8 +84,12 @@ pub struct NodeSink {
     window_commands: u32,
     in_flight: mpsc::UnboundedSender<InFlight>,
     status: watch::Receiver<Status>,
+    log: Log,
     replies: JoinHandle<()>,
 }
+
+/// What became of each batch, in their order, for a sink that several connections make up; `None` where nobody asks.
+pub(crate) type Log = Arc<Mutex<Option<VecDeque<Counts>>>>;
 
 /// A batch that was sent, and the room that it takes in the window until it is applied.
 struct InFlight {
@@ -117,7 +123,8 @@ impl NodeSink {
         let (reader, writer) = stream.into_split();
         let (in_flight, batches) = mpsc::unbounded_channel();
         let (sender, status) = watch::channel(Status::default());
-        let replies = Replies::new(reader, address.clone(), options.deadlines.reply, sender);
+        let log = Log::default();
+        let replies = Replies::new(reader, address.clone(), options.deadlines.reply, sender, log.clone());
         Self {
             address,
             target,
@@ -130,8 +137,15 @@ impl NodeSink {
             window_commands: options.window_commands,
             in_flight,
             status,
+            log,
             replies: tokio::spawn(replies.run(batches)),
         }
+    }
+
+    /// From now on, what became of each batch; to be called before the first, and whoever does takes out what it has read.
+    pub(crate) fn log(&mut self) -> Log {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(VecDeque::new());
+        self.log.clone()
     }
 
     /// What the server is.

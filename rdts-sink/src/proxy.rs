@@ -23,11 +23,12 @@ use self::codis::{There, migrating};
 use self::nodes::{ProxyNodes, THROUGH};
 use self::profile::Profile;
 use crate::crossing::{Crossing, execute, refusal};
-use crate::judge::{Answer, Judge};
-use crate::lanes::{Lanes, WINDOW_COMMANDS};
+use crate::impossible::OnImpossible;
+use crate::judge;
+use crate::lanes::{Control, Lanes, WINDOW_COMMANDS};
 use crate::node::{NodeOptions, NodeSink};
 
-pub use options::{OnRefused, ProxyOptions};
+pub use options::ProxyOptions;
 
 /// Writes through proxies: of Codis, twemproxy, Envoy, or those of a cloud.
 ///
@@ -44,7 +45,7 @@ pub use options::{OnRefused, ProxyOptions};
 /// | `RENAME`, `COPY`, `SMOVE`, `BITOP`, `SUNIONSTORE`, `MSETNX`, … | steps of one key each, as [`crossing`](crate::crossing) describes, when everything before is applied |
 /// | `MULTI`, `EXEC` | nothing: their commands are applied one by one |
 /// | `SCRIPT LOAD` | nothing, which is [counted](Counts::impossible): a proxy cannot take a script to all servers |
-/// | `FLUSHALL`, `SWAPDB`, `EVALSHA`, a script of several keys, functions | what [`OnRefused`] says |
+/// | `FLUSHALL`, `SWAPDB`, `EVALSHA`, a script of several keys, functions | what [`OnImpossible`] says |
 ///
 /// # Limits
 ///
@@ -58,19 +59,13 @@ pub use options::{OnRefused, ProxyOptions};
 pub struct ProxySink {
     profile: Profile,
     target: Target,
-    on_refused: OnRefused,
+    on_impossible: OnImpossible,
     lanes: Lanes,
     /// For what needs an answer before the next step.
     control: Control,
     /// How long slots may be on the move.
     ready: Duration,
     refused: u64,
-}
-
-/// A connection, and the database that it has selected.
-struct Control {
-    connection: Connection,
-    db: u32,
 }
 
 const LOST: &str = "Which of the commands that were under way the servers have executed is unknown: empty the target and copy anew. A \
@@ -104,9 +99,9 @@ impl ProxySink {
         Ok(Self {
             profile,
             target,
-            on_refused: options.on_refused,
+            on_impossible: options.on_impossible,
             lanes: Lanes::new(sinks, LOST),
-            control: Control { connection, db: 0 },
+            control: Control::new(connection),
             ready: options.deadlines.ready,
             refused: 0,
         })
@@ -118,7 +113,7 @@ impl ProxySink {
         self.target
     }
 
-    /// How many commands were left out by [`OnRefused::Skip`].
+    /// How many commands were left out by [`OnImpossible::Skip`].
     pub fn refused(&self) -> u64 {
         self.refused
     }
@@ -271,36 +266,15 @@ impl ProxySink {
                 return self.refuse(command, &why);
             }
         };
-        let mut judge = Judge::default();
-        judge.answer(command, &Answer::from(&reply)).map_err(|error| error.at(self.control.connection.address()))?;
-        let judged = judge.counts();
-        counts.keys += judged.keys;
-        counts.kept += judged.kept;
-        counts.script_errors += judged.script_errors;
+        *counts += judge::alone(command, &reply).map_err(|error| error.at(self.control.connection.address()))?;
         Ok(())
     }
 
     fn refuse(&mut self, command: &Command<'_>, why: &str) -> Result<()> {
-        let name = command.name()[..command.name().len().min(100)].escape_ascii().to_string();
-        let key = command
-            .key()
-            .map_or_else(String::new, |key| format!(" of key \"{}\"", key[..key.len().min(128)].escape_ascii()));
-        match self.on_refused {
-            OnRefused::Stop => {
-                let text = format!(
-                    "{name}{key}, at offset {}, cannot go through {}: {why}. Nothing of it was sent; such commands can be left out by \
-                     choice",
-                    command.offset(),
-                    self.profile
-                );
-                Err(Error::new(ErrorKind::Unsupported, text).at(self.control.connection.address()))
-            }
-            OnRefused::Skip => {
-                tracing::warn!(command = name, key, why, "a command is left out");
-                self.refused += 1;
-                Ok(())
-            }
-        }
+        self.refused += 1;
+        let through = format!("go through {}", self.profile);
+        let refused = self.on_impossible.refuse(command, &through, why);
+        refused.map_err(|error| error.at(self.control.connection.address()))
     }
 
     /// Which connection has this key.
@@ -339,20 +313,5 @@ impl fmt::Debug for ProxySink {
             .field("profile", &self.profile)
             .field("target", &self.target)
             .finish_non_exhaustive()
-    }
-}
-
-impl Control {
-    /// Selects a database, where there are several.
-    async fn select(&mut self, db: u32) -> Result<()> {
-        if self.db == db {
-            return Ok(());
-        }
-        let reply = self.connection.call(["SELECT", &db.to_string()]).await?;
-        if reply.is_error() {
-            return Err(self.connection.refusal("SELECT", &reply));
-        }
-        self.db = db;
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The reading side of a [`NodeSink`](super::NodeSink): matches replies to commands.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -12,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 
-use super::{InFlight, Status};
+use super::{InFlight, Log, Status};
 use crate::failure::Failure;
 use crate::judge::Judge;
 
@@ -24,6 +25,7 @@ pub(super) struct Replies {
     address: NodeAddress,
     silence: Duration,
     status: watch::Sender<Status>,
+    log: Log,
     /// The database that the connection has selected, at the place of the next reply.
     db: u32,
 }
@@ -34,9 +36,10 @@ impl Replies {
         address: NodeAddress,
         silence: Duration,
         status: watch::Sender<Status>,
+        log: Log,
     ) -> Self {
         let buffer = BytesMut::with_capacity(32 << 10);
-        Self { reader, buffer, decoder: ReplyDecoder::new(), address, silence, status, db: 0 }
+        Self { reader, buffer, decoder: ReplyDecoder::new(), address, silence, status, log, db: 0 }
     }
 
     /// Runs until the sink is closed or something fails. Returning drops the batches that are under way, and with them the room
@@ -68,6 +71,10 @@ impl Replies {
             };
             let Some(in_flight) = next else { return Ok(()) };
             let counts = self.batch(&in_flight.batch).await?;
+            // Before the watermark, so that it is there for whoever sees that.
+            if let Some(log) = &mut *self.log.lock().unwrap_or_else(PoisonError::into_inner) {
+                log.push_back(counts);
+            }
             self.status.send_modify(|status| {
                 status.watermark.batches += 1;
                 status.watermark.position = Some(*in_flight.batch.position());

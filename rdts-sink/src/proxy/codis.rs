@@ -10,8 +10,8 @@ use rdts_core::record::{Batch, Command, Expect, Mark};
 use rdts_core::slot::codis::slot;
 use rdts_resp::Reply;
 
-use super::Control;
 use crate::judge::conflict;
+use crate::lanes::Control;
 
 /// Keys that are in the target already, with their database.
 #[derive(Debug, Default)]

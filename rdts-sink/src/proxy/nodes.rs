@@ -11,9 +11,9 @@ use rdts_rdb::dump::{self, Payload};
 use rdts_rdb::encode::{EncodeOptions, convert};
 use rdts_resp::Reply;
 
-use super::Control;
 use super::profile::Profile;
 use crate::crossing::Nodes;
+use crate::lanes::Control;
 
 /// Calls a command on the server of the script's key. A proxy looks at that key alone, and servers let a script use any other.
 pub(super) const THROUGH: &[u8] = b"return redis.pcall(unpack(ARGV))";

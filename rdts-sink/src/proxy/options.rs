@@ -3,18 +3,7 @@
 use rdts_core::net::Deadlines;
 use rdts_core::translate::Target;
 
-/// What to do with a command that a proxy does not pass on and that nothing it passes on can stand for: `FLUSHALL`, a script of several
-/// keys, a command of a module.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum OnRefused {
-    /// Stop in front of it.
-    #[default]
-    Stop,
-    /// Leave it out, log it, and count it in [`ProxySink::refused`](super::ProxySink::refused): the target then differs from
-    /// the source.
-    Skip,
-}
+use crate::impossible::OnImpossible;
 
 /// How a [`ProxySink`](super::ProxySink) behaves.
 #[non_exhaustive]
@@ -29,8 +18,8 @@ pub struct ProxyOptions {
     pub window: u32,
     /// What the servers behind the proxy are, if that is known. Default: what [they say themselves](super::ProxySink::target).
     pub target: Option<Target>,
-    /// What to do with what the proxy does not pass on. Default: [`OnRefused::Stop`].
-    pub on_refused: OnRefused,
+    /// What to do with what the proxy does not pass on. Default: [`OnImpossible::Stop`].
+    pub on_impossible: OnImpossible,
 }
 
 impl Default for ProxyOptions {
@@ -40,7 +29,7 @@ impl Default for ProxyOptions {
             connections: 4,
             window: 1 << 20,
             target: None,
-            on_refused: OnRefused::Stop,
+            on_impossible: OnImpossible::Stop,
         }
     }
 }
@@ -74,10 +63,10 @@ impl ProxyOptions {
         self
     }
 
-    /// Sets [`on_refused`](Self::on_refused).
+    /// Sets [`on_impossible`](Self::on_impossible).
     #[must_use]
-    pub fn on_refused(mut self, policy: OnRefused) -> Self {
-        self.on_refused = policy;
+    pub fn on_impossible(mut self, policy: OnImpossible) -> Self {
+        self.on_impossible = policy;
         self
     }
 }

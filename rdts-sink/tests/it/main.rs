@@ -4,6 +4,8 @@
 
 mod aof;
 mod cluster;
+#[cfg(feature = "codis")]
+mod codis;
 mod conformance;
 mod crossing;
 mod file;
