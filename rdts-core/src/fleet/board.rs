@@ -1,6 +1,6 @@
 //! What the lanes of one cluster know of each other.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -37,8 +37,9 @@ pub(super) struct LaneState {
     pub(super) applied: Place,
     /// Since when its next command has had to wait.
     pub(super) waiting: Option<Instant>,
-    /// What it has read and not passed on: each key with the offsets of its commands.
-    pub(super) pending: HashMap<Vec<u8>, VecDeque<u64>>,
+    /// What it has read and not passed on: each key with the offsets of its commands, and whether it arrives with them from
+    /// another node.
+    pub(super) pending: HashMap<Vec<u8>, VecDeque<(u64, bool)>>,
     pipeline: Option<pipeline::Handle>,
 }
 
@@ -49,10 +50,10 @@ pub(super) fn place(position: &Position) -> Place {
     position.is_stream().then(|| (position.replid(), position.offset()))
 }
 
-/// For each slot, the lanes that may have something of it that is not applied.
+/// For each slot, the lanes that may have something of it that is not applied, in the order in which their nodes served it.
 struct Slots {
     one: Vec<u16>,
-    several: HashMap<u16, BTreeSet<usize>>,
+    several: HashMap<u16, Vec<usize>>,
 }
 
 /// In [`Slots::one`]: it is in `several`.
@@ -72,7 +73,7 @@ impl Board {
         for slot in 0..SLOTS {
             let owner = owner(slot);
             if owner.is_none() {
-                slots.several.insert(slot, BTreeSet::new());
+                slots.several.insert(slot, Vec::new());
             }
             slots.one.push(owner.unwrap_or(SEVERAL));
         }
@@ -114,30 +115,47 @@ impl Shared {
         }
     }
 
-    pub(super) fn others(&self, slot: u16, lane: usize) -> Vec<usize> {
-        match self.slots.one[usize::from(slot)] {
-            SEVERAL => {
-                self.slots.several.get(&slot).into_iter().flatten().copied().filter(|other| *other != lane).collect()
-            }
-            one => Some(usize::from(one)).filter(|other| *other != lane).into_iter().collect(),
-        }
+    /// The lanes whose nodes served the slot before that of `lane`.
+    pub(super) fn before(&self, slot: u16, lane: usize) -> impl Iterator<Item = usize> {
+        let one = self.slots.one[usize::from(slot)];
+        let several = self.slots.several.get(&slot).map(Vec::as_slice).unwrap_or_default();
+        let one = (one != SEVERAL).then_some(usize::from(one));
+        one.into_iter().chain(several.iter().copied()).take_while(move |other| *other != lane)
     }
 
-    pub(super) fn add(&mut self, slot: u16, lane: usize) {
+    /// The node of `lane` is the last to serve the slot.
+    pub(super) fn append(&mut self, slot: u16, lane: usize) {
         let one = std::mem::replace(&mut self.slots.one[usize::from(slot)], SEVERAL);
         let lanes = self.slots.several.entry(slot).or_default();
         if one != SEVERAL {
-            lanes.insert(usize::from(one));
+            lanes.push(usize::from(one));
         }
-        lanes.insert(lane);
+        lanes.retain(|other| *other != lane);
+        lanes.push(lane);
         self.settle(slot);
+    }
+
+    /// Whether no other node has served the slot after that of `lane`.
+    pub(super) fn is_last(&self, slot: u16, lane: usize) -> bool {
+        self.is_at_home(slot, lane) || self.slots.several.get(&slot).is_some_and(|lanes| lanes.last() == Some(&lane))
     }
 
     pub(super) fn remove(&mut self, slot: u16, lane: usize) {
         if let Some(lanes) = self.slots.several.get_mut(&slot) {
-            lanes.remove(&lane);
+            lanes.retain(|other| *other != lane);
             self.settle(slot);
         }
+    }
+
+    /// Whether all that the lane has passed on is applied.
+    pub(super) fn is_flushed(&self, lane: usize) -> bool {
+        let lane = &self.lanes[lane];
+        if lane.applied != lane.passed
+            && let Some(pipeline) = &lane.pipeline
+        {
+            pipeline.flush();
+        }
+        lane.applied == lane.passed
     }
 
     fn settle(&mut self, slot: u16) {
@@ -165,25 +183,28 @@ impl Shared {
 
     /// Whether everything that `lane` has to apply before `until` is applied: `Some(true)`; or nothing of it that is not applied
     /// names one of `keys`: `Some(false)`; `None`: neither, or not yet known.
-    pub(super) fn is_behind(&self, lane: usize, until: (Option<ReplicationId>, u64), keys: &[Vec<u8>]) -> Option<bool> {
+    ///
+    /// Unless they are those of an arrival, a key that arrives at that lane first comes back there, later.
+    pub(super) fn is_behind(
+        &self,
+        lane: usize,
+        until: (Option<ReplicationId>, u64),
+        keys: &[Vec<u8>],
+        arrival: bool,
+    ) -> Option<bool> {
+        let flushed = self.is_flushed(lane);
         let lane = &self.lanes[lane];
         let reached = |place: Place| {
             place.is_some_and(|(replid, offset)| until.0.is_none_or(|other| other == replid) && offset >= until.1)
         };
+        let clear = |key: &Vec<u8>| {
+            let first = lane.pending.get(key).and_then(VecDeque::front);
+            first.is_none_or(|(offset, arrives)| *offset > until.1 || (*arrives && !arrival))
+        };
         if reached(lane.applied) {
             return Some(true);
         }
-        let clear =
-            |key: &Vec<u8>| lane.pending.get(key).and_then(VecDeque::front).is_none_or(|first| *first > until.1);
-        if lane.waiting.is_some() && reached(lane.read) && lane.applied == lane.passed && keys.iter().all(clear) {
-            return Some(false);
-        }
-        if lane.applied != lane.passed
-            && let Some(pipeline) = &lane.pipeline
-        {
-            pipeline.flush();
-        }
-        None
+        (lane.waiting.is_some() && reached(lane.read) && flushed && keys.iter().all(clear)).then_some(false)
     }
 }
 

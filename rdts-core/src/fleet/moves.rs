@@ -144,7 +144,8 @@ impl Crossing {
         let queued = self.prepare(&mut shared, batch)?;
         for command in queued.batch.commands() {
             for key in named(&command)? {
-                shared.lanes[self.lane].pending.entry(key).or_default().push_back(command.offset());
+                let place = (command.offset(), queued.arrivals.contains(&command.offset()));
+                shared.lanes[self.lane].pending.entry(key).or_default().push_back(place);
             }
         }
         self.bytes += queued.batch.bytes().len();
@@ -260,7 +261,7 @@ impl Crossing {
     /// A slot is written here that was only written elsewhere before.
     fn first_seen(&mut self, shared: &mut Shared, slot: u16) {
         if !shared.holds(slot, self.lane) {
-            shared.add(slot, self.lane);
+            shared.append(slot, self.lane);
             self.fresh.insert(slot, Instant::now());
             // What was asked before other lanes could know of it does not count.
             self.fences.clear();
@@ -340,9 +341,17 @@ impl Crossing {
             if unit.arrival && shared.is_at_home(*slot, self.lane) {
                 // It comes back from somewhere.
                 others.extend((0..shared.lanes.len()).filter(|other| *other != self.lane));
+            } else if unit.arrival && shared.holds(*slot, self.lane) && !shared.is_last(*slot, self.lane) {
+                // It comes back from where it went: what was before must be done when the order changes.
+                if !shared.is_flushed(self.lane) {
+                    return Ok(Verdict::Wait);
+                }
+                shared.append(*slot, self.lane);
+                self.fences.clear();
+                self.epoch += 1;
             }
             self.first_seen(shared, *slot);
-            others.extend(shared.others(*slot, self.lane));
+            others.extend(shared.before(*slot, self.lane));
         }
         let mut wait = false;
         let mut all_applied = true;
@@ -368,7 +377,7 @@ impl Crossing {
                 wait = true;
                 continue;
             }
-            match shared.is_behind(*other, (view.replid, view.offset), &unit.keys) {
+            match shared.is_behind(*other, (view.replid, view.offset), &unit.keys, unit.arrival) {
                 Some(applied) => all_applied &= applied,
                 None => wait = true,
             }

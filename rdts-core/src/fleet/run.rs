@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::board::Board;
 use super::open::ShardSource;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ledger::{Counts, Skipped};
 use crate::pipeline::{self, Pipeline};
 use crate::sink::{BoxSink, Sink};
@@ -130,7 +130,8 @@ impl Handle {
         Ok(())
     }
 
-    /// How far the stream of each shard's node is now.
+    /// How far the stream of each shard's node is now. A node that cannot be reached is asked again for a minute, since a shard
+    /// that failed over is somewhere else then.
     ///
     /// # Errors
     /// As [`SourceNode::offset`]; [`Unsupported`](ErrorKind::Unsupported) if a shard has no node that could be asked.
@@ -140,7 +141,7 @@ impl Handle {
             let Some(node) = node else {
                 return Err(Error::new(ErrorKind::Unsupported, "this source counts no replication offsets").at(name));
             };
-            offsets.push(node.offset().await?);
+            offsets.push(offset(node).await?);
         }
         Ok(offsets)
     }
@@ -152,6 +153,18 @@ impl Handle {
     pub async fn stop_when_caught_up(&self) -> Result<()> {
         let offsets = self.source_offsets().await?;
         self.stop_at(offsets)
+    }
+}
+
+async fn offset(node: &SourceNode) -> Result<u64> {
+    let started = tokio::time::Instant::now();
+    loop {
+        match node.offset().await {
+            Err(error) if error.retry() == Retry::Resume && started.elapsed() < Duration::from_secs(60) => {
+                tokio::time::sleep(LOOK).await;
+            }
+            offset => return offset,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod codis;
 mod conformance;
 mod crossing;
 mod file;
+mod fleet;
 mod memory;
 mod node;
 mod proxy;
