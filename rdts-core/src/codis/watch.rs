@@ -12,7 +12,9 @@ use super::shard::CodisShard;
 use super::topology::wrong;
 use super::{CodisTopology, Dashboard};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::Source;
+use crate::fleet::ShardSource;
+use crate::source::{BoxSource, ReplicaOptions, ReplicaSource, Source};
+use crate::translate::Target;
 
 /// How a [`CodisWatch`] looks.
 #[non_exhaustive]
@@ -134,6 +136,28 @@ impl CodisWatch {
             Some(dashboard) => compare(dashboard, &self.0.topology, &dashboard.topology().await?),
             None => Ok(()),
         }
+    }
+
+    /// Becomes a replica of every group's primary, translating for `target`: the shards of a [`Fleet`](crate::fleet::Fleet). Waits until the
+    /// snapshots of all of them start, and looks at the dashboard again then. Strings are not
+    /// [grouped](crate::translate::TranslateOptions::group_strings), since each key is judged by itself.
+    ///
+    /// # Errors
+    /// As [`ReplicaSource::open`] and [`verify`](Self::verify).
+    pub async fn open_shards(&self, target: Target, mut options: ReplicaOptions) -> Result<Vec<ShardSource>> {
+        options.translate.group_strings = false;
+        let groups = self.topology().shards().map(async |group| {
+            let primary = group.primary().ok_or_else(|| wrong(format!("group {} has no server", group.id)))?;
+            let source = ReplicaSource::open(primary, target, options).await?;
+            let (watch, id) = (self.clone(), group.id);
+            let name = format!("group {id} at {primary}");
+            Ok::<_, Error>(
+                ShardSource::replica(name, source).map(|source| BoxSource::new(CodisShard::new(watch, id, source))),
+            )
+        });
+        let shards = futures::future::try_join_all(groups).await?;
+        self.verify().await?;
+        Ok(shards)
     }
 
     /// `source`, which reads the primary of group `group`, as a shard of this deployment.

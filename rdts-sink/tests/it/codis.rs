@@ -5,10 +5,12 @@ use std::time::Duration;
 use rdts_core::codis::{CodisWatch, Dashboard, WatchOptions};
 use rdts_core::conformance::{self, Harness};
 use rdts_core::endpoint::NodeAddress;
+use rdts_core::fleet::{Fleet, Shard};
 use rdts_core::net::Deadlines;
 use rdts_core::source::{ReplicaOptions, ReplicaSource};
+use rdts_core::translate::Target;
 use rdts_core::{ErrorKind, Pipeline, Sink};
-use rdts_sink::{CodisOptions, CodisSink, OnImpossible};
+use rdts_sink::{CodisOptions, CodisSink, NodeOptions, NodeSink, OnImpossible};
 use rdts_testkit::{Codis, FillOptions, Server, assert_same, fill};
 
 use crate::proxy::{SEVERAL_KEYS, address, on_one_server, read, write, write_without_scripts};
@@ -53,15 +55,15 @@ async fn groups_become_one_server() {
     }
     let target = Server::start("redis-7.0");
     let watch = watch(&codis).await;
-    for group in watch.topology().shards() {
-        let sink =
-            rdts_sink::NodeSink::connect(&address(target.port()), rdts_sink::NodeOptions::default()).await.unwrap();
-        let options = ReplicaOptions::default().snapshot_only(true);
-        let source = ReplicaSource::open(group.primary().unwrap(), sink.target(), options).await.unwrap();
-        let finished = Pipeline::new(watch.shard(group.id, source).unwrap(), sink).run().await;
-        finished.result.unwrap();
-        assert_eq!(finished.report.skipped.elsewhere + finished.report.applied.counts.keys, 2);
+    let options = ReplicaOptions::default().snapshot_only(true);
+    let mut shards = Vec::new();
+    for source in watch.open_shards(Target::redis(7, 0, 0), options).await.unwrap() {
+        let sink = NodeSink::connect(&address(target.port()), NodeOptions::default()).await.unwrap();
+        shards.push(Shard::new(source, sink));
     }
+    let finished = Fleet::new(shards).run().await;
+    finished.result.unwrap();
+    assert_eq!((finished.report.counts.keys, finished.report.skipped.elsewhere), (2, 2));
     let owner = codis.groups()[codis.group_of(b"foo") - 1].port().to_string();
     assert_eq!(target.cmd(&["GET", "foo"]), redis::Value::BulkString(owner.into_bytes()));
     assert_eq!(target.cmd(&["DBSIZE"]), redis::Value::Int(2));
