@@ -230,7 +230,7 @@ impl Sink for ClusterSink {
         let number = progress.begin(*batch.position(), room);
         let routed = Router::new(&self.shared, self.databases, number).route(&batch).await;
         if let Err(error) = &routed {
-            progress.fail(error);
+            progress.fail(error, Some(number));
         }
         progress.routed(number);
         routed

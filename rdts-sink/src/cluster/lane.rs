@@ -118,7 +118,8 @@ impl Lane {
 
     pub(super) async fn run(mut self) {
         if let Err(error) = self.serve().await {
-            self.shared.progress.fail(&error);
+            let batch = self.log.get(self.applied).map(|entry| entry.unit.batch);
+            self.shared.progress.fail(&error, batch);
         }
     }
 

@@ -45,11 +45,14 @@ impl Progress {
         self.0.borrow().failed.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
     }
 
-    /// Remembers the first error, and lets go of everything that waits.
-    pub(super) fn fail(&self, error: &Error) {
+    /// Remembers the first error, which was met in `batch`. Batches before that one may still become whole; of all others is
+    /// let go. After a second error nothing is waited for any more.
+    pub(super) fn fail(&self, error: &Error, batch: Option<u64>) {
         self.0.send_modify(|state| {
+            let before = batch.and_then(|batch| batch.checked_sub(state.watermark.batches)).unwrap_or_default();
+            let before = if state.failed.is_some() { 0 } else { usize::try_from(before).unwrap_or_default() };
             state.failed.get_or_insert_with(|| Failure::of(error));
-            state.pending.clear();
+            state.pending.truncate(before);
         });
     }
 
@@ -109,7 +112,9 @@ impl Progress {
 
     async fn wait(&self, mut reached: impl FnMut(&State) -> bool) -> Result<()> {
         let mut state = self.0.subscribe();
-        let state = state.wait_for(|state| state.failed.is_some() || reached(state)).await.map_err(|_| gone())?;
+        let over = |state: &State| state.failed.is_some() && state.pending.is_empty();
+        let state = state.wait_for(|state| over(state) || (state.failed.is_none() && reached(state))).await;
+        let state = state.map_err(|_| gone())?;
         state.failed.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
     }
 }

@@ -151,11 +151,11 @@ impl<'a> Router<'a> {
         Ok(match (sharding, first) {
             (Sharding::Broadcast, _) => Way::Broadcast,
             (Sharding::Refused, _) => named("a cluster cannot do that"),
-            (Sharding::Undeclared, _) => named("a script that declares no keys: where they are nobody can tell"),
-            (Sharding::Databases, _) if self.databases == 1 => named("the cluster has one database"),
-            (Sharding::Together, Some(_)) if name.eq_ignore_ascii_case(b"SORT") => {
+            (Sharding::Undeclared | Sharding::Together, Some(_)) if name.eq_ignore_ascii_case(b"SORT") => {
                 named("a sort by patterns, whose keys may be in any slot")
             }
+            (Sharding::Undeclared, _) => named("a script that declares no keys: where they are nobody can tell"),
+            (Sharding::Databases, _) if self.databases == 1 => named("the cluster has one database"),
             (_, Some(slot)) if together => Way::Slot(slot, alone),
             (Sharding::Split, _) => Way::Split,
             (Sharding::Cross, _) => Way::Cross,

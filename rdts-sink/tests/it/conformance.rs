@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use rdts_core::conformance::{self, Abilities, Harness, Outcome, Report};
 use rdts_core::endpoint::NodeAddress;
-use rdts_core::{Error, ErrorKind, Result};
+use rdts_core::{Endpoint, Error, ErrorKind, Result};
 use rdts_sink::memory::{MemoryStore, Value};
-use rdts_sink::{MemorySink, NodeOptions, NodeSink};
-use rdts_testkit::{Server, Signal};
+use rdts_sink::{ClusterOptions, ClusterSink, MemorySink, NodeOptions, NodeSink};
+use rdts_testkit::{Cluster, Server, Signal};
 
 /// The names of the checks that did not apply.
 fn not_applicable(report: &Report) -> Vec<&'static str> {
@@ -59,6 +59,51 @@ async fn a_node_keeps_to_the_contract() {
         let report = conformance::run(&mut Node(Server::start(name))).await;
         assert_eq!(not_applicable(&report), [""; 0], "{name}");
     }
+}
+
+/// A cluster, and sinks with narrow windows.
+struct Nodes(Cluster);
+
+impl Harness for Nodes {
+    type Sink = ClusterSink;
+
+    fn abilities(&self) -> Abilities {
+        Abilities::default().databases(false).freezes(true).in_flight(16 << 20)
+    }
+
+    async fn sink(&mut self) -> Result<ClusterSink> {
+        for node in self.0.primaries() {
+            self.0.server(node).cmd(&["FLUSHALL"]);
+        }
+        let Endpoint::Cluster { seeds } = self.0.url().parse()? else { panic!("no URL of a cluster") };
+        ClusterSink::connect(&seeds, ClusterOptions::default().window(256 << 10)).await
+    }
+
+    async fn read(&mut self, db: u32, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        assert_eq!(db, 0, "a cluster has one database");
+        let value = self.0.try_cmd(&[b"GET", key]).and_then(|value| Ok(redis::from_redis_value(value)?));
+        value.map_err(|error| Error::new(ErrorKind::Protocol, "the cluster cannot be read").with_source(error))
+    }
+
+    async fn freeze(&mut self) -> Result<()> {
+        for node in self.0.nodes() {
+            node.signal(Signal::Stop);
+        }
+        Ok(())
+    }
+
+    async fn thaw(&mut self) -> Result<()> {
+        for node in self.0.nodes() {
+            node.signal(Signal::Cont);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_to_the_contract() {
+    let report = conformance::run(&mut Nodes(Cluster::start("redis-7.0", 3))).await;
+    assert_eq!(not_applicable(&report), [""; 0]);
 }
 
 /// The keyspace of the last sink.

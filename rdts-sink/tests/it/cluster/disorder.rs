@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdts_core::Sink;
-use rdts_testkit::{Cluster, Rng, Server, key_slot};
+use rdts_testkit::{Cluster, Rng, Server, Signal, key_slot};
 
-use super::support::{Pair, load};
+use super::support::{Pair, load, options};
 
 /// Writes as long as `change` runs, and a little before and after, then compares.
 async fn under_load(cluster: Cluster, change: impl FnOnce(&Cluster) + Send + 'static) {
@@ -127,4 +127,60 @@ async fn a_cluster_that_is_down_is_waited_for() {
         cluster.wait_ok();
     })
     .await;
+}
+
+/// The replica is made to miss what the primary acknowledges, and then to take its place.
+async fn acknowledged_and_lost(keep: usize) -> (rdts_core::Result<()>, Cluster, Server, Pair) {
+    let cluster = Cluster::builder("redis-7.0", 3).replicas(1).arg("cluster-replica-validity-factor", "0").start();
+    let server = Server::start("redis-7.0");
+    let mut pair = Pair::connect_with(&cluster, &server, options().keep(keep)).await;
+    let mut rng = Rng::new(11);
+    for _ in 0..10 {
+        let commands = load(&mut rng, 100);
+        pair.write(&commands).await;
+    }
+    pair.cluster.flush().await.unwrap();
+    let primary = cluster.primary_of(slot("num:7"));
+    let replica = cluster.replicas_of(primary)[0];
+    cluster.server(replica).signal(Signal::Stop);
+    // What is in the replica's socket already it would read later.
+    cluster.server(primary).cmd(&["CLIENT", "KILL", "TYPE", "slave"]);
+    for _ in 0..10 {
+        let commands = load(&mut rng, 100);
+        pair.write(&commands).await;
+    }
+    pair.cluster.flush().await.unwrap();
+    let applied = pair.cluster.acked().batches;
+    assert_eq!(applied, 20, "all of it is acknowledged");
+    cluster.server(primary).kill();
+    cluster.server(replica).signal(Signal::Cont);
+    cluster.server(replica).wait_until("the replica to be promoted", Duration::from_secs(60), |server| {
+        server.info("replication")["role"] == "master"
+    });
+    let mut result = Ok(());
+    for _ in 0..10 {
+        let commands = load(&mut rng, 100);
+        result = pair.try_write(&commands).await;
+        if result.is_err() {
+            return (result, cluster, server, pair);
+        }
+    }
+    let flushed = tokio::time::timeout(Duration::from_secs(60), pair.cluster.flush()).await;
+    (result.and(flushed.expect("the cluster takes writes again")), cluster, server, pair)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_promoted_replica_lacks_is_sent_again() {
+    let (result, cluster, server, pair) = acknowledged_and_lost(8 << 20).await;
+    result.unwrap();
+    cluster.wait_ok();
+    pair.finish(&cluster, &server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_and_not_kept_is_an_error() {
+    let (result, ..) = acknowledged_and_lost(0).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), rdts_core::ErrorKind::Rejected, "{error}");
+    assert!(error.to_string().contains("lacks acknowledged writes"), "{error}");
 }

@@ -62,8 +62,12 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) async fn connect(cluster: &Cluster, server: &Server) -> Self {
+        Self::connect_with(cluster, server, options()).await
+    }
+
+    pub(super) async fn connect_with(cluster: &Cluster, server: &Server, options: ClusterOptions) -> Self {
         Self {
-            cluster: ClusterSink::connect(&seeds(cluster), options()).await.unwrap(),
+            cluster: ClusterSink::connect(&seeds(cluster), options).await.unwrap(),
             server: NodeSink::connect(&NodeAddress::new("127.0.0.1", server.port()), NodeOptions::default())
                 .await
                 .unwrap(),
@@ -72,12 +76,16 @@ impl Pair {
     }
 
     pub(super) async fn write(&mut self, commands: &[impl AsRef<str>]) {
+        self.try_write(commands).await.unwrap();
+    }
+
+    pub(super) async fn try_write(&mut self, commands: &[impl AsRef<str>]) -> rdts_core::Result<()> {
         let start = self.feed.offset;
         let batch = self.feed.batch(commands);
-        self.cluster.write(batch).await.unwrap();
+        self.cluster.write(batch).await?;
         self.feed.offset = start;
         let batch = self.feed.batch(commands);
-        self.server.write(batch).await.unwrap();
+        self.server.write(batch).await
     }
 
     /// Ends both, and compares what they have written.
