@@ -89,8 +89,8 @@ pub(super) enum Rule {
     Fixed(&'static [Spec]),
     /// `SORT key … STORE destination`.
     Sort,
-    /// `GEORADIUS key … STORE|STOREDIST destination`.
-    Geo,
+    /// `GEORADIUS key … STORE|STOREDIST destination`, with the argument at which options begin.
+    Geo(u8),
     /// `XREAD … STREAMS key … id …`.
     Streams,
     /// `MIGRATE host port key|"" db timeout … KEYS key …`.

@@ -95,7 +95,7 @@ pub fn keys(args: &[&[u8]]) -> Result<Keys> {
         Rule::Fixed(&[first]) => Keys::new(resolve(first, args)?, NOTHING),
         Rule::Fixed(&[first, second, ..]) => Keys::new(resolve(first, args)?, resolve(second, args)?),
         Rule::Sort => with_store(args, 2, &[(b"LIMIT", 2), (b"BY", 1), (b"GET", 1)], &[b"STORE"]),
-        Rule::Geo => with_store(args, 5, &[], &[b"STORE", b"STOREDIST"]),
+        Rule::Geo(from) => with_store(args, usize::from(from), &[], &[b"STORE", b"STOREDIST"]),
         Rule::Streams => Keys::new(streams(args), NOTHING),
         Rule::Migrate => Keys::new(migrate(args), NOTHING),
     })
