@@ -57,6 +57,13 @@ impl ShardSource {
         self.has_offsets
     }
 
+    /// Sets [`snapshot_len`](Self::snapshot_len).
+    #[must_use]
+    pub fn with_snapshot_len(mut self, bytes: Option<u64>) -> Self {
+        self.snapshot_len = bytes;
+        self
+    }
+
     /// The same with something between the source and whoever reads it, such as a [`Filtered`](crate::filter::Filtered).
     #[must_use]
     pub fn map(self, wrap: impl FnOnce(BoxSource) -> BoxSource) -> Self {
