@@ -337,18 +337,15 @@ impl Crossing {
             return Ok(Verdict::Drop);
         }
         let mut others = BTreeSet::new();
+        let mut comes_back = false;
         for slot in &unit.slots {
             if unit.arrival && shared.is_at_home(*slot, self.lane) {
-                // It comes back from somewhere.
+                // It comes back from somewhere, unseen: all must be applied that was before.
+                comes_back = true;
                 others.extend((0..shared.lanes.len()).filter(|other| *other != self.lane));
             } else if unit.arrival && shared.holds(*slot, self.lane) && !shared.is_last(*slot, self.lane) {
-                // It comes back from where it went: what was before must be done when the order changes.
-                if !shared.is_flushed(self.lane) {
-                    return Ok(Verdict::Wait);
-                }
-                shared.append(*slot, self.lane);
-                self.fences.clear();
-                self.epoch += 1;
+                // Its order among the others would change while they may still have something of before.
+                return Err(came_back(*slot, &shared.lanes[self.lane].name));
             }
             self.first_seen(shared, *slot);
             others.extend(shared.before(*slot, self.lane));
@@ -361,17 +358,14 @@ impl Crossing {
                 wait = true;
                 continue;
             };
-            let late = unit.slots.iter().find(|slot| {
-                self.fresh.contains_key(slot) && view.owned.contains(**slot) && !view.migrating.contains(**slot)
-            });
+            let late = unit
+                .slots
+                .iter()
+                .find(|slot| !comes_back && view.owned.contains(**slot) && !view.migrating.contains(**slot));
             if let Some(slot) = late {
-                if self.fresh.get(slot).is_some_and(|since| since.elapsed() > LATE) {
-                    let text = format!(
-                        "{} wrote to slot {slot}, which {} serves and does not give away: it came back before its move could be \
-                         followed, and the order of its writes cannot be told",
-                        shared.lanes[self.lane].name, shared.lanes[*other].name
-                    );
-                    return Err(Error::new(ErrorKind::Topology, text));
+                let since = *self.fresh.entry(*slot).or_insert_with(Instant::now);
+                if since.elapsed() > LATE {
+                    return Err(came_back(*slot, &shared.lanes[*other].name));
                 }
                 self.wanted.insert(*other);
                 wait = true;
@@ -483,6 +477,13 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);
     (last < SLOTS).then_some(first..=last)
+}
+
+fn came_back(slot: u16, name: &str) -> Error {
+    let text = format!(
+        "slot {slot} came back to {name} before its move away could be followed: the order of its writes cannot be told"
+    );
+    Error::new(ErrorKind::Topology, text)
 }
 
 pub(super) fn whole_keyspace(name: &[u8]) -> Error {

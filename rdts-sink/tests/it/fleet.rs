@@ -205,3 +205,15 @@ async fn a_cluster_on_the_move_is_not_begun() {
     assert!(error.to_string().contains("slot 5 "), "{error}");
     tokio::task::block_in_place(|| open.finish());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_cannot_be_followed_is_an_error() {
+    let cluster = Cluster::start("valkey-9.1", 2);
+    let target = Server::start("valkey-9.1");
+    let migration = Migration::start(&cluster.url(), &target).await.unwrap();
+    migration.is_live().await;
+    tokio::task::block_in_place(|| cluster.migrate_atomic(0..=5, 1));
+    let error = tokio::time::timeout(LONG, migration.running).await.unwrap().unwrap().result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("MIGRATESLOTS"), "{error}");
+}
