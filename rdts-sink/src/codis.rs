@@ -185,11 +185,10 @@ impl CodisSink {
         let mark = command.mark();
         let how = sharding(args)?;
         match (how, self.one_lane(args)?) {
-            (Sharding::OneKey | Sharding::Split | Sharding::Cross | Sharding::Databases, Some(lane)) => {
-                self.lanes.push(lane, args, 1, mark).await?;
-                Ok(true)
-            }
-            (Sharding::Together, Some(lane)) if !is_sort_by(args)? => {
+            (
+                Sharding::OneKey | Sharding::Split | Sharding::Cross | Sharding::Together | Sharding::Databases,
+                Some(lane),
+            ) => {
                 self.lanes.push(lane, args, 1, mark).await?;
                 Ok(true)
             }
@@ -240,7 +239,7 @@ fn count(command: &Command<'_>, counts: &mut Counts) {
 
 /// Whether it is a `SORT` that reads keys that it does not name.
 fn is_sort_by(args: &[&[u8]]) -> Result<bool> {
-    Ok(args[0].eq_ignore_ascii_case(b"SORT") && sharding(args)? == Sharding::Together)
+    Ok(args[0].eq_ignore_ascii_case(b"SORT") && sharding(args)? == Sharding::Undeclared)
 }
 
 impl Sink for CodisSink {
