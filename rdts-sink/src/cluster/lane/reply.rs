@@ -129,7 +129,7 @@ pub(super) fn classify(error: &[u8]) -> Option<Stop> {
         || starts(&["CLUSTERDOWN", "LOADING", "BUSY ", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED"])
     {
         Some(Stop::Wait(error.escape_ascii().to_string()))
-    } else if has(&["non local key", "slot not served", "You can't write against a read only"])
+    } else if has(&["non local key", "slot not served", "rehashing of the slot", "You can't write against a read only"])
         || starts(&["MOVED ", "ASK ", "READONLY"])
     {
         Some(Stop::Elsewhere)

@@ -63,6 +63,43 @@ async fn reshard(version: &str) {
     .await;
 }
 
+/// While a slot is half moved, each of its keys is written where it is, and new ones where it goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_is_half_moved_takes_writes() {
+    for version in ["redis-3.2", "redis-8.2"] {
+        let cluster = Cluster::start(version, 3);
+        let server = Server::start(version);
+        let mut pair = Pair::connect(&cluster, &server).await;
+        let before: Vec<String> = (0..20).map(|n| format!("INCR {{t}}num:{n}")).collect();
+        pair.write(&before).await;
+        pair.cluster.flush().await.unwrap();
+        let from = cluster.primary_of(slot("t"));
+        let to = *cluster.primaries().iter().find(|node| **node != from).unwrap();
+        let mut open = cluster.open_slot(slot("t"), from, to);
+        assert_eq!(open.move_keys(10), 10);
+        for _ in 0..3 {
+            let commands: Vec<String> = (0..30)
+                .flat_map(|n| {
+                    [format!("INCR {{t}}num:{n}"), format!("APPEND other:{n} x"), format!("LPUSH {{t}}list:{n} x")]
+                })
+                .collect();
+            pair.write(&commands).await;
+        }
+        pair.write(&[
+            "DEL {t}num:1 {t}num:2 {t}num:3 {t}num:4 {t}num:5 {t}num:21",
+            "MULTI",
+            "INCR {t}num:1",
+            "INCR {t}num:6",
+            "EXEC",
+        ])
+        .await;
+        tokio::time::timeout(Duration::from_secs(20), pair.cluster.flush()).await.expect("no command waits").unwrap();
+        open.finish();
+        pair.write(&before).await;
+        pair.finish(&cluster, &server).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_move_3_2() {
     reshard("redis-3.2").await;
