@@ -35,7 +35,9 @@ fn main() {
     let rounds: usize = arg(1, "5").parse().unwrap();
     let version = arg(2, "redis-7.0");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for (what, options) in [("strings", FillOptions::strings(count)), ("mixed", FillOptions::mixed(count / 10).in_one_database())] {
+    for (what, options) in
+        [("strings", FillOptions::strings(count)), ("mixed", FillOptions::mixed(count / 10).in_one_database())]
+    {
         let source = Server::start(&version);
         fill(&source, &options);
         source.cmd(&["SAVE"]);

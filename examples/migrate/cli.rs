@@ -4,22 +4,29 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use rdts_core::net::Deadlines;
 use rdts_core::translate::OnConflict;
 use rdts_core::{Endpoint, Error, ErrorKind};
+
+use crate::job::Job;
 
 /// Moves the data of one Redis or Valkey deployment into another while it is being written to.
 ///
 /// Without any argument, a demonstration: a small primary inside this process is migrated, live, into memory and verified.
+///
+/// URLs: redis://[user:pass@]host[:port][/db], redis://a,b,… (servers that share the keys), redis-cluster://host[:port][,…],
+/// redis-sentinel://host[:port][,…]/[db]?service=NAME, codis://[:product_auth@]dashboard[:port]; as targets alone
+/// codis-proxy://host[:port][,…], redis-proxy://host[:port][,…] (twemproxy, Envoy, a cloud's proxies).
 ///
 /// Exit status: 0 success, 2 usage, 3 precheck failed (nothing was written), 4 migration failed, 5 verification found
 /// differences, 6 timeout.
 #[derive(Debug, Parser)]
 #[command(name = "migrate", version)]
 pub(crate) struct Cli {
-    /// Source: redis://[user:pass@]host[:port][/db], or an RDB file (path or file:PATH)
+    /// Source: one of the URLs below, an RDB file, an AOF file or a folder of AOF files
     #[arg(long, value_name = "URL", requires = "to")]
     from: Option<String>,
-    /// Target: redis://[user:pass@]host[:port][/db], or memory:
+    /// Target: one of the URLs below, memory:, or a file (.rdb; .resp or .aof; .json, .jsonl or .ndjson)
     #[arg(long, value_name = "URL", requires = "from")]
     to: Option<String>,
     /// full = the snapshot only; live = the snapshot, then every write until SIGINT or SIGTERM
@@ -44,7 +51,7 @@ pub(crate) struct Cli {
     /// Write one JSON object a line to standard output, the last with "event":"summary"
     #[arg(long)]
     pub(crate) json: bool,
-    /// How long a server that is loading its data is waited for
+    /// How long a server that is loading its data is waited for, and a source that was lost is looked for
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     ready_timeout: u64,
 }
@@ -67,19 +74,6 @@ enum Conflict {
     Skip,
 }
 
-/// A command line that makes sense.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub from: Endpoint,
-    pub to: Endpoint,
-    /// End with the snapshot.
-    pub full: bool,
-    /// End when caught up.
-    pub until_caught_up: bool,
-    pub on_conflict: OnConflict,
-    pub ready_timeout: Duration,
-}
-
 impl Cli {
     /// What is asked for; `None` is the demonstration.
     pub(crate) fn job(&self) -> Result<Option<Job>, Error> {
@@ -95,26 +89,22 @@ impl Cli {
         }
         let from: Endpoint = from.parse().map_err(|error: Error| error.at("--from"))?;
         let to: Endpoint = to.parse().map_err(|error: Error| error.at("--to"))?;
-        match (&from, &to) {
-            (Endpoint::Memory, _) => return Err(Error::new(ErrorKind::Config, "--from: memory: can only be a target")),
-            (_, Endpoint::File(_)) => return unsupported("--to: a file as target is not supported yet"),
-            (Endpoint::File(_) | Endpoint::Node { db: None, .. }, Endpoint::Node { db: Some(_), .. }) => {
-                return unsupported(
-                    "--to: putting all databases into one is not supported yet; name the source's database as well, as in redis://host/0",
-                );
-            }
-            _ => {}
-        }
-        let full = self.mode == Mode::Full || matches!(from, Endpoint::File(_));
         if self.mode == Mode::Full && self.until.is_some() {
             return Err(Error::new(ErrorKind::Config, "--until needs --mode live: a full copy ends by itself"));
         }
-        let on_conflict = match self.on_conflict {
-            Conflict::Fail => OnConflict::Fail,
-            Conflict::Replace => OnConflict::Replace,
-            Conflict::Skip => OnConflict::Skip,
+        let job = Job {
+            full: self.mode == Mode::Full || matches!(from, Endpoint::File(_)),
+            from,
+            to,
+            until_caught_up: self.until.is_some(),
+            on_conflict: match self.on_conflict {
+                Conflict::Fail => OnConflict::Fail,
+                Conflict::Replace => OnConflict::Replace,
+                Conflict::Skip => OnConflict::Skip,
+            },
+            deadlines: Deadlines::default().ready(Duration::from_secs(self.ready_timeout)),
         };
-        let ready_timeout = Duration::from_secs(self.ready_timeout);
-        Ok(Some(Job { from, to, full, until_caught_up: self.until.is_some(), on_conflict, ready_timeout }))
+        job.check()?;
+        Ok(Some(job))
     }
 }

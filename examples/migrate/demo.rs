@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdts_core::endpoint::NodeAddress;
-use rdts_core::pipeline::Handle;
+use rdts_core::fleet::{Fleet, Handle, Shard, ShardSource};
 use rdts_core::primary::{Primary, PrimaryConfig};
 use rdts_core::source::{RdbSource, ReplicaOptions, ReplicaSource};
 use rdts_core::translate::TranslateOptions;
@@ -46,11 +46,11 @@ pub(crate) async fn run(output: &mut Output) -> std::result::Result<(), Stopped>
         .await
         .map_err(Stopped::before)?;
     let total = source.snapshot_len();
-    let pipeline = Pipeline::new(source, sink);
-    let handle = pipeline.handle();
+    let fleet = Fleet::new(vec![Shard::new(ShardSource::replica("demonstration", source), sink)]);
+    let handle = fleet.handle();
     output.start(&format!("redis://{address}"), "memory:", total);
     let writing = tokio::spawn(write(primary, truth, handle.clone()));
-    let finished = output.watch(&handle, pipeline.run()).await;
+    let finished = output.watch(&handle, fleet.run()).await;
     output.done(finished.report);
     finished.result.map_err(Stopped::during)?;
     let written =
@@ -97,7 +97,7 @@ async fn write(primary: Primary, mut truth: MemoryStore, handle: Handle) -> Resu
             number += 1;
         }
     }
-    handle.stop_at(offset);
+    handle.stop_at(vec![offset])?;
     Ok((truth, primary))
 }
 

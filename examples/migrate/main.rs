@@ -8,9 +8,12 @@
 
 mod cli;
 mod demo;
+mod job;
 mod output;
 mod precheck;
 mod run;
+mod source;
+mod target;
 
 use std::process::ExitCode;
 

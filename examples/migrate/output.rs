@@ -5,8 +5,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
-use rdts_core::pipeline::{Handle, Report};
-use rdts_core::{ErrorKind, Position};
+use rdts_core::fleet::{Handle, Report};
+use rdts_core::ledger::{Counts, Skipped};
+use rdts_core::{ErrorKind, Position, pipeline};
 use serde_json::{Value, json};
 
 use crate::Stopped;
@@ -65,15 +66,12 @@ impl Output {
                 }
                 _ = ticks.tick() => {
                     let report = handle.report();
-                    let stream = report.applied.position.is_some_and(|position| position.is_stream());
-                    if stream && !in_stream {
+                    if report.is_stream() && !in_stream {
                         in_stream = true;
                         self.snapshot_done(&report);
                     }
                     self.bar.set_message(describe(&report));
-                    if let Some(Position::Snapshot { rdb_bytes, .. }) = report.read {
-                        self.bar.set_position(rdb_bytes);
-                    }
+                    self.bar.set_position(snapshot_bytes(&report));
                     self.bar.tick();
                     if self.started.elapsed() >= next_line {
                         next_line += Duration::from_secs(if self.json { 1 } else { 5 });
@@ -89,7 +87,7 @@ impl Output {
             eprintln!(
                 "snapshot in place after {:.1} s: {} keys; following the writes",
                 self.started.elapsed().as_secs_f64(),
-                HumanCount(report.applied.counts.keys)
+                HumanCount(report.counts.keys)
             );
         });
         if let Ok(style) = ProgressStyle::with_template("{spinner} live {msg}") {
@@ -98,18 +96,19 @@ impl Output {
     }
 
     fn progress(&self, report: &Report) {
+        let read = report.shards.first().and_then(|(_, shard)| shard.read);
         self.line(&json!({
             "event": "progress",
-            "phase": phase(report.applied.position),
-            "keys": report.applied.counts.keys,
-            "commands": report.applied.counts.commands,
-            "bytes": report.applied.counts.bytes,
-            "read_offset": report.read.map(|position| position.offset()),
-            "offset": report.applied.position.map(|position| position.offset()),
+            "phase": phase(report),
+            "keys": report.counts.keys,
+            "commands": report.counts.commands,
+            "bytes": report.counts.bytes,
+            "read_offset": alone(report).and_then(|shard| Some(shard.read?.offset())),
+            "offset": offset(report),
             "seconds": self.started.elapsed().as_secs_f64(),
         }));
-        if self.bar.is_hidden() && report.read.is_some() {
-            eprintln!("{}: {}", phase(report.applied.position), describe(report));
+        if self.bar.is_hidden() && read.is_some() {
+            eprintln!("{}: {}", phase(report), describe(report));
         }
     }
 
@@ -123,6 +122,12 @@ impl Output {
         self.verified = Some(equal);
     }
 
+    /// Says what a person should know before relying on the result.
+    pub(crate) fn warn(&self, text: &str) {
+        self.line(&json!({ "event": "warning", "text": text }));
+        self.say(&format!("warning: {text}"));
+    }
+
     /// Says something to a person.
     pub(crate) fn say(&self, text: &str) {
         self.bar.suspend(|| eprintln!("{text}"));
@@ -130,32 +135,35 @@ impl Output {
 
     /// The last words.
     pub(crate) fn summary(&self, stopped: Option<&Stopped>) {
-        let counts = self.report.applied.counts;
-        let skipped = self.report.skipped;
+        let (counts, skipped) = (self.report.counts, self.report.skipped);
         let seconds = self.started.elapsed().as_secs_f64();
         let failed = u64::from(stopped.is_some_and(|stopped| stopped.error.kind() == ErrorKind::Rejected));
-        let offset = self.report.applied.position.map(|position| position.offset());
+        let offset = offset(&self.report);
+        let shards: Vec<Value> = self.report.shards.iter().map(shard).collect();
         self.line(&json!({
             "event": "summary",
             "task": self.task,
             "status": stopped.map_or(0, |stopped| stopped.status),
             "error": stopped.map(|stopped| stopped.error.to_string()),
             "solution": stopped.and_then(|stopped| stopped.error.solution()),
-            "phase": phase(self.report.applied.position),
+            "phase": phase(&self.report),
             "keys": counts.keys,
             "commands": counts.commands,
             "bytes": counts.bytes,
             "seconds": seconds,
             "offset": offset,
-            "skipped": skipped.total() + counts.kept,
+            "shards": shards,
+            "skipped": left_out(counts, skipped),
             "skipped_because": {
                 "kept": counts.kept,
+                "impossible": counts.impossible,
                 "expired": skipped.expired,
                 "empty": skipped.empty,
                 "functions": skipped.functions,
                 "module_aux": skipped.module_aux,
                 "messages": skipped.messages,
                 "cluster": skipped.cluster,
+                "elsewhere": skipped.elsewhere,
             },
             "script_errors": counts.script_errors,
             "failed": failed,
@@ -167,14 +175,14 @@ impl Output {
                 eprintln!("  what to do: {solution}");
             }
         }
-        if !self.json && self.report.read.is_some() {
+        if !self.json && self.report.shards.iter().any(|(_, shard)| shard.read.is_some()) {
             println!(
-                "{} keys, {} commands, {} in {seconds:.1} s; offset {}; skipped {}, failed {failed}{}",
+                "{} keys, {} commands, {} in {seconds:.1} s{}; skipped {}, failed {failed}{}",
                 HumanCount(counts.keys),
                 HumanCount(counts.commands),
                 HumanBytes(counts.bytes),
-                offset.unwrap_or_default(),
-                skipped.total() + counts.kept,
+                offset.map_or_else(String::new, |offset| format!("; offset {offset}")),
+                left_out(counts, skipped),
                 match self.verified {
                     Some(true) => "; verified: equal",
                     Some(false) => "; verified: DIFFERENT",
@@ -193,21 +201,64 @@ impl Output {
     }
 }
 
-fn phase(position: Option<Position>) -> &'static str {
-    match position {
-        None => "starting",
-        Some(Position::Stream { .. }) => "live",
-        Some(_) => "snapshot",
+fn phase(report: &Report) -> &'static str {
+    match report.shards.iter().any(|(_, shard)| shard.applied.position.is_some()) {
+        _ if report.is_stream() => "live",
+        true => "snapshot",
+        false => "starting",
     }
 }
 
+/// The one shard of a source that has no others: only there, one offset says something.
+fn alone(report: &Report) -> Option<&pipeline::Report> {
+    match report.shards.as_slice() {
+        [(_, shard)] => Some(shard),
+        _ => None,
+    }
+}
+
+fn offset(report: &Report) -> Option<u64> {
+    Some(alone(report)?.applied.position?.offset())
+}
+
+fn shard((name, report): &(String, pipeline::Report)) -> Value {
+    json!({
+        "name": name,
+        "keys": report.applied.counts.keys,
+        "commands": report.applied.counts.commands,
+        "offset": report.applied.position.map(|position| position.offset()),
+    })
+}
+
+fn left_out(counts: Counts, skipped: Skipped) -> u64 {
+    skipped.total() + counts.kept + counts.impossible
+}
+
+/// Bytes of the snapshots that have been read. A shard that follows the writes counts no more, but then the bar is gone soon.
+fn snapshot_bytes(report: &Report) -> u64 {
+    let bytes = |(_, shard): &(String, pipeline::Report)| match shard.read {
+        Some(Position::Snapshot { rdb_bytes, .. }) => rdb_bytes,
+        _ => 0,
+    };
+    report.shards.iter().map(bytes).sum()
+}
+
 fn describe(report: &Report) -> String {
-    let counts = report.applied.counts;
-    let lag = match (report.read, report.applied.position) {
-        (Some(read @ Position::Stream { .. }), Some(applied @ Position::Stream { .. })) => {
-            format!(", offset {}, {} on their way", applied.offset(), HumanBytes(read.offset() - applied.offset()))
-        }
-        _ => String::new(),
+    let counts = report.counts;
+    let on_their_way: u64 = report
+        .shards
+        .iter()
+        .map(|(_, shard)| match (shard.read, shard.applied.position) {
+            (Some(read @ Position::Stream { .. }), Some(applied @ Position::Stream { .. })) => {
+                read.offset() - applied.offset()
+            }
+            _ => 0,
+        })
+        .sum();
+    let lag = match offset(report).filter(|_| report.is_stream()) {
+        Some(offset) => format!(", offset {offset}, {} on their way", HumanBytes(on_their_way)),
+        None if report.is_stream() => format!(", {} on their way", HumanBytes(on_their_way)),
+        None => String::new(),
     };
     format!(
         "{} keys, {} commands, {}{lag}",

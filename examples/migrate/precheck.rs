@@ -1,48 +1,110 @@
 //! What is looked at before anything is written.
 
+use rdts_core::cluster::{Topology, TopologyOptions};
+use rdts_core::codis::Dashboard;
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::net::{Connection, Deadlines};
-use rdts_core::{Error, ErrorKind, Result};
+use rdts_core::sentinel::Service;
+use rdts_core::translate::{OnConflict, Target};
+use rdts_core::{Endpoint, Error, ErrorKind, Result};
 
-/// Refuses a target that has keys, in database `db` or in any.
-pub(crate) async fn target_is_empty(address: &NodeAddress, db: Option<u32>, deadlines: Deadlines) -> Result<()> {
-    let mut connection = Connection::open(address, deadlines).await?;
-    let info = connection.info("keyspace").await?;
-    // db0:keys=3,expires=0,avg_ttl=0
-    let found: Vec<&str> = info
-        .lines()
-        .map(str::trim)
-        .filter(|line| match db {
-            Some(db) => line.starts_with(&format!("db{db}:")),
-            None => line.starts_with("db"),
-        })
-        .collect();
-    if found.is_empty() {
-        return Ok(());
+use crate::job::Job;
+
+/// Refuses a target that is the source, since what is written to it would come out of it again for ever, and one that holds data
+/// unless the conflict policy allows for that.
+///
+/// Servers behind a proxy cannot be asked: there the first key that is in the way ends the run.
+///
+/// Gives the oldest version among the source's servers, if it has servers.
+pub(crate) async fn check(job: &Job) -> Result<Option<Target>> {
+    let target = servers(&job.to, job.deadlines).await?;
+    let source = servers(&job.from, job.deadlines).await?;
+    // From one database into another, a server may well be both.
+    if job.source_db().is_none() || job.source_db() == job.target_db() {
+        for server in &target {
+            if let Some(id) = server.field("run_id")
+                && source.iter().any(|other| other.field("run_id") == Some(id))
+            {
+                let text = "source and target are the same server";
+                return Err(Error::new(ErrorKind::SameServer, text).at(&server.address));
+            }
+        }
     }
-    let text = format!("the target is not empty ({})", found.join(" "));
-    Err(Error::new(ErrorKind::TargetNotEmpty, text).at(address))
+    if job.on_conflict == OnConflict::Fail {
+        target.iter().try_for_each(|server| server.is_empty(job.target_db()))?;
+    }
+    let versions: Result<Vec<Target>> = source.iter().map(Server::version).collect();
+    Ok(versions?.into_iter().min_by_key(Target::version))
 }
 
-/// Refuses two names of one server: what is written to it would come out of it again, for ever.
-pub(crate) async fn two_servers(from: &NodeAddress, to: &NodeAddress, deadlines: Deadlines) -> Result<()> {
-    let mut ids = Vec::new();
-    for address in [from, to] {
-        let info = Connection::open(address, deadlines).await?.info("server").await?;
-        ids.push(info.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::to_owned));
-    }
-    if ids[0].is_some() && ids[0] == ids[1] {
-        return Err(Error::new(ErrorKind::SameServer, "source and target are the same server").at(to));
-    }
-    Ok(())
+/// A server and what it says of itself.
+struct Server {
+    address: NodeAddress,
+    info: String,
 }
 
-/// The replication offset that the source has reached.
-pub(crate) async fn source_offset(address: &NodeAddress, deadlines: Deadlines) -> Result<u64> {
-    let mut connection = Connection::open(address, deadlines).await?;
-    let info = connection.info("replication").await?;
-    let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:")?.trim().parse().ok());
-    offset.ok_or_else(|| {
-        Error::new(ErrorKind::Unsupported, "the source does not tell its replication offset").at(address)
-    })
+impl Server {
+    async fn ask(address: NodeAddress, deadlines: Deadlines) -> Result<Self> {
+        let info = Connection::open(&address, deadlines).await?.info("default").await?;
+        Ok(Self { address, info })
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+    }
+
+    fn version(&self) -> Result<Target> {
+        Target::from_info(&self.info).map_err(|error| error.at(&self.address))
+    }
+
+    /// Refuses keys in database `db`, or in any.
+    fn is_empty(&self, db: Option<u32>) -> Result<()> {
+        // db0:keys=3,expires=0,avg_ttl=0
+        let start = db.map_or_else(|| "db".to_owned(), |db| format!("db{db}:"));
+        let found: Vec<&str> = self
+            .info
+            .lines()
+            .map(str::trim_end)
+            .filter(|line| line.starts_with(&start) && line.contains(":keys="))
+            .collect();
+        if found.is_empty() {
+            return Ok(());
+        }
+        let text = format!("the target is not empty ({})", found.join(" "));
+        Err(Error::new(ErrorKind::TargetNotEmpty, text).at(&self.address))
+    }
+}
+
+/// The primaries behind an endpoint, as far as they can be asked.
+async fn servers(endpoint: &Endpoint, deadlines: Deadlines) -> Result<Vec<Server>> {
+    let addresses = match endpoint {
+        Endpoint::Node { address, .. } => vec![address.clone()],
+        Endpoint::Shards(addresses) => addresses.clone(),
+        Endpoint::Sentinel { .. } => vec![sentinel(endpoint, deadlines)?.primary().await?],
+        Endpoint::Cluster { seeds } => {
+            let options = TopologyOptions::default().deadlines(deadlines);
+            let topology = Topology::discover(seeds, options).await?;
+            topology.primaries().map(|node| node.address.clone()).collect()
+        }
+        Endpoint::Codis { dashboard } => {
+            let topology = Dashboard::new(dashboard.clone(), deadlines).topology().await?;
+            topology.shards().filter_map(|group| group.primary().cloned()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut servers = Vec::new();
+    for address in addresses {
+        servers.push(Server::ask(address, deadlines).await?);
+    }
+    Ok(servers)
+}
+
+/// The Sentinels of an endpoint that is one of theirs.
+pub(crate) fn sentinel(endpoint: &Endpoint, deadlines: Deadlines) -> Result<Service> {
+    match endpoint {
+        Endpoint::Sentinel { sentinels, service, credentials, .. } => {
+            Ok(Service::new(sentinels.clone(), service.clone()).credentials(credentials.clone()).deadlines(deadlines))
+        }
+        other => Err(Error::new(ErrorKind::Config, format!("{other} has no Sentinels"))),
+    }
 }

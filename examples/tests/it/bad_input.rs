@@ -84,15 +84,16 @@ fn a_source_that_is_loading_is_waited_for_but_not_for_ever() {
 }
 
 #[test]
-fn files_that_are_no_rdb() {
+fn files_that_are_neither_rdb_nor_aof() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(path("text"), "# redis.conf\nport 6379\n").unwrap();
+    std::fs::write(path("text"), "port 6379\n").unwrap();
     std::fs::write(path("empty"), "").unwrap();
-    refused(&["--from", &path("text"), "--to", "memory:"], 3, &[&path("text"), "no RDB"]);
-    refused(&["--from", &path("empty"), "--to", "memory:"], 3, &[&path("empty"), "no RDB"]);
+    std::fs::create_dir(path("folder")).unwrap();
+    refused(&["--from", &path("text"), "--to", "memory:"], 3, &[&path("text"), "neither an RDB"]);
+    refused(&["--from", &path("empty"), "--to", "memory:"], 3, &[&path("empty"), "neither an RDB"]);
     refused(&["--from", &path("absent"), "--to", "memory:"], 3, &[&path("absent")]);
-    refused(&["--from", folder.path().to_str().unwrap(), "--to", "memory:"], 3, &["directory"]);
+    refused(&["--from", &path("folder"), "--to", "memory:"], 3, &[&path("folder"), "manifest"]);
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn a_target_that_dies() {
 fn stopped_in_the_middle_of_the_snapshot() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || half_a_snapshot(&listener));
+    std::thread::spawn(move || listener.incoming().flatten().for_each(half_a_snapshot));
     let program = migrate(&["--from", &url, "--to", "memory:"]);
     program.wait_for_stdout(LONG, |line| line.contains("\"keys\":1,"));
     program.signal(Signal::Int);
@@ -164,14 +165,14 @@ fn stopped_in_the_middle_of_the_snapshot() {
     assert!(finished.stderr.contains("before the snapshot was copied whole"), "{}", finished.stderr);
 }
 
-/// A primary that sends one key of its snapshot and then nothing, until it is left.
-fn half_a_snapshot(listener: &std::net::TcpListener) {
+/// A primary that sends one key of its snapshot and then nothing, until it is left; before that it tells its version.
+fn half_a_snapshot(mut socket: std::net::TcpStream) {
     use std::io::{BufRead, BufReader, Write};
-    let (mut socket, _) = listener.accept().unwrap();
     let lines = BufReader::new(socket.try_clone().unwrap()).lines();
     for line in lines.map_while(Result::ok) {
         let reply: &[u8] = match line.as_str() {
             "PING" => b"+PONG\r\n",
+            "INFO" => b"$21\r\nredis_version:7.0.0\r\n\r\n",
             "listening-port" | "version" => b"+OK\r\n",
             "psync2" => b"+OK\r\n",
             "PSYNC" => b"+FULLRESYNC 4c1b873d2c85f0b3c32321aee14c7ef5363543d4 0\r\n$1000\r\nREDIS0011\xfe\x00\x00\x01k\x01v\x00",

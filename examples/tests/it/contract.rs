@@ -104,11 +104,7 @@ fn what_is_not_supported_yet_is_refused_with_status_2() {
     let node = "redis://127.0.0.1:1";
     for args in [
         vec!["--from", "rediss://127.0.0.1:1", "--to", node],
-        vec!["--from", node, "--to", "redis-cluster://127.0.0.1:1"],
-        vec!["--from", "redis-sentinel://127.0.0.1:1/?service=x", "--to", node],
-        vec!["--from", "codis://127.0.0.1:1", "--to", node],
-        vec!["--from", node, "--to", "codis-proxy://127.0.0.1:1"],
-        vec!["--from", node, "--to", "out.rdb"],
+        vec!["--from", node, "--to", "rediss-cluster://127.0.0.1:1"],
         vec!["--from", node, "--to", node, "--state", "/nowhere"],
         vec!["--from", node, "--to", node, "--verify"],
     ] {

@@ -5,6 +5,7 @@
 mod bad_input;
 mod conflicts;
 mod contract;
+mod deployments;
 mod live;
 mod rdb_tool;
 mod support;

@@ -1,0 +1,81 @@
+//! What is asked for.
+
+use rdts_core::net::Deadlines;
+use rdts_core::translate::{OnConflict, TranslateOptions};
+use rdts_core::{Endpoint, Error, ErrorKind, Result};
+use rdts_sink::FileFormat;
+
+/// A migration between two places of the user's.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub from: Endpoint,
+    pub to: Endpoint,
+    /// End with the snapshot.
+    pub full: bool,
+    /// End when caught up.
+    pub until_caught_up: bool,
+    pub on_conflict: OnConflict,
+    pub deadlines: Deadlines,
+}
+
+impl Job {
+    /// Refuses what no migration can be, before anybody is asked anything.
+    pub(crate) fn check(&self) -> Result<()> {
+        let config = |text: &str| Err(Error::new(ErrorKind::Config, text));
+        match &self.from {
+            Endpoint::Memory => return config("--from: memory: can only be a target"),
+            Endpoint::Proxy { .. } => {
+                return config(
+                    "--from: a proxy can only be a target: name the servers behind it (redis://a,b,…), or the dashboard of a Codis",
+                );
+            }
+            _ => {}
+        }
+        if let Endpoint::File(path) = &self.to {
+            let format = FileFormat::of(path).map_err(|error| error.at("--to"))?;
+            if !format.takes_writes() && !self.full {
+                return config("--to: an RDB file holds a snapshot and no writes that follow it: add --mode full");
+            }
+        }
+        if self.source_db().is_none() && named_db(&self.to).is_some() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "--to: putting all databases into one is not supported yet; name the source's database as well, as in redis://host/0",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The one database that is read; `None` means all of them.
+    pub(crate) fn source_db(&self) -> Option<u32> {
+        named_db(&self.from)
+    }
+
+    /// The one database that is written to; `None` means all of them.
+    pub(crate) fn target_db(&self) -> Option<u32> {
+        let from = self.source_db()?;
+        Some(match (&self.to, named_db(&self.to)) {
+            (_, Some(db)) => db,
+            // They have no other.
+            (Endpoint::Cluster { .. } | Endpoint::Proxy { .. }, None) => 0,
+            (_, None) => from,
+        })
+    }
+
+    /// How what is read is translated for a target that takes commands with any keys, or only with those of one slot.
+    pub(crate) fn translation(&self, multi_key: bool) -> TranslateOptions {
+        let options = TranslateOptions::default().on_conflict(self.on_conflict).group_strings(multi_key);
+        match (self.source_db(), self.target_db()) {
+            (Some(from), Some(to)) => options.database(from, to),
+            _ => options,
+        }
+    }
+}
+
+/// The database that a URL names.
+fn named_db(endpoint: &Endpoint) -> Option<u32> {
+    match endpoint {
+        Endpoint::Node { db, .. } | Endpoint::Sentinel { db, .. } => *db,
+        _ => None,
+    }
+}

@@ -1,0 +1,135 @@
+//! From the URL of a source to the shards that are read.
+
+use std::path::Path;
+
+use rdts_core::codis::{CodisWatch, Dashboard, WatchOptions};
+use rdts_core::endpoint::NodeAddress;
+use rdts_core::fleet::{self, ShardSource};
+use rdts_core::replica::LinkConfig;
+use rdts_core::source::{
+    AofOptions, AofSource, FileKind, RdbSource, Reconnect, ReplicaOptions, ScanChanges, ScanHandle, ScanOptions,
+    ScanSource, detect,
+};
+use rdts_core::translate::{Target, TranslateOptions};
+use rdts_core::{Endpoint, Error, ErrorKind, Result};
+use rdts_sink::FileFormat;
+
+use crate::job::Job;
+use crate::output::Output;
+use crate::precheck;
+
+/// What a migration reads.
+pub(crate) struct Opened {
+    pub shards: Vec<ShardSource>,
+    /// How it comes to an end.
+    pub end: End,
+    /// A Codis whose slots must not move meanwhile.
+    pub codis: Option<CodisWatch>,
+}
+
+/// How reading comes to an end.
+pub(crate) enum End {
+    /// By itself: a file, or a snapshot.
+    Itself,
+    /// At the offset that each shard's server has when asked.
+    Offsets,
+    /// After a round that begins when asked: servers that are read by `SCAN`.
+    Rounds(Vec<ScanHandle>),
+    /// At once: a server that counts no offsets.
+    Now,
+}
+
+/// Opens what `job` reads, translating for `target`. Nothing is written before.
+pub(crate) async fn open(job: &Job, target: Target, multi_key: bool, output: &Output) -> Result<Opened> {
+    let translate = job.translation(multi_key);
+    let options = ReplicaOptions::default()
+        .link(LinkConfig::default().deadlines(job.deadlines))
+        .translate(translate)
+        .snapshot_only(job.full)
+        .reconnect(Reconnect::default().within(job.deadlines.ready));
+    let mut codis = None;
+    let shards = match &job.from {
+        Endpoint::File(path) => {
+            refuse_writes(job, path).await?;
+            let shards = vec![file(path, target, translate).await?];
+            return Ok(Opened { shards, end: End::Itself, codis });
+        }
+        Endpoint::Codis { dashboard } => {
+            let watch = CodisWatch::start(Dashboard::new(dashboard.clone(), job.deadlines), WatchOptions::default());
+            codis.insert(watch.await?).open_shards(target, options).await
+        }
+        live => fleet::open(live, target, options).await,
+    };
+    match shards {
+        Ok(shards) => {
+            let offsets = shards.iter().all(ShardSource::has_offsets);
+            if job.until_caught_up && !offsets {
+                let text = "--until caught-up: this source only knows SYNC and counts no offsets";
+                return Err(Error::new(ErrorKind::Unsupported, text));
+            }
+            let end = match offsets {
+                _ if job.full => End::Itself,
+                true => End::Offsets,
+                false => End::Now,
+            };
+            Ok(Opened { shards, end, codis })
+        }
+        Err(error) if error.kind() == ErrorKind::ReplicationForbidden => {
+            scan(job, target, translate, error, output).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// An RDB file as target takes no writes, and an AOF consists of them.
+async fn refuse_writes(job: &Job, path: &Path) -> Result<()> {
+    let rdb = matches!(&job.to, Endpoint::File(to) if FileFormat::of(to)? == FileFormat::Rdb);
+    if rdb && detect(path).await? == FileKind::Aof {
+        let text =
+            "an AOF consists of writes, which an RDB file cannot take: let a server load it, and copy from there";
+        return Err(Error::new(ErrorKind::Unsupported, text).at(path.display()));
+    }
+    Ok(())
+}
+
+async fn file(path: &Path, target: Target, translate: TranslateOptions) -> Result<ShardSource> {
+    let name = path.display().to_string();
+    Ok(match detect(path).await? {
+        FileKind::Aof => {
+            let source = AofSource::open(path, target, AofOptions::default().translate(translate)).await?;
+            let length = source.snapshot_len();
+            ShardSource::new(name, source).with_snapshot_len(length)
+        }
+        _ => {
+            let source = RdbSource::open(path, target, translate).await?;
+            let length = source.snapshot_len();
+            ShardSource::new(name, source).with_snapshot_len(length)
+        }
+    })
+}
+
+/// The servers that do not let themselves be replicated, read by `SCAN`.
+async fn scan(job: &Job, target: Target, translate: TranslateOptions, error: Error, output: &Output) -> Result<Opened> {
+    let addresses: Vec<NodeAddress> = match &job.from {
+        Endpoint::Node { address, .. } => vec![address.clone()],
+        Endpoint::Shards(addresses) => addresses.clone(),
+        Endpoint::Sentinel { .. } => vec![precheck::sentinel(&job.from, job.deadlines)?.primary().await?],
+        // Keys that move from node to node meanwhile would be missed.
+        _ => return Err(error),
+    };
+    output.warn(&format!(
+        "{error}\nThe keys are read by SCAN instead. That is no replica: keys are copied as they are when they are read, so that there is \
+         no order between them and no transactions; what changes meanwhile is found by notifications or by reading all again; once \
+         nobody writes any more and all was read again, both sides are equal"
+    ));
+    let changes = if job.full { ScanChanges::None } else { ScanChanges::Auto };
+    let options = ScanOptions::default().deadlines(job.deadlines).translate(translate).changes(changes);
+    let (mut shards, mut handles) = (Vec::new(), Vec::new());
+    for address in addresses {
+        let source = ScanSource::open(&address, target, options.clone()).await?;
+        handles.push(source.handle());
+        shards.push(ShardSource::new(address.to_string(), source));
+    }
+    let end = if job.full { End::Itself } else { End::Rounds(handles) };
+    Ok(Opened { shards, end, codis: None })
+}
