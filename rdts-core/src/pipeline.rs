@@ -157,26 +157,33 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
                     if !std::mem::take(&mut wrote) {
                         self.sink.flush().await?;
                     }
-                    self.publish();
-                    if let Some(position) = self.sink.acked().position {
-                        self.source.acknowledge(&position).await?;
-                    }
+                    self.tell().await?;
                 }
                 () = self.handle.flush.notified() => {
                     self.sink.flush().await?;
-                    self.publish();
-                    if let Some(position) = self.sink.acked().position {
-                        self.source.acknowledge(&position).await?;
-                    }
+                    self.tell().await?;
                 }
                 batch = self.source.next() => {
                     let Some(batch) = batch? else { return Ok(()) };
-                    let position = *batch.position();
+                    let (position, urgent) = (*batch.position(), batch.is_urgent());
                     self.sink.write(batch).await?;
                     wrote = true;
                     self.handle.report.lock().unwrap_or_else(PoisonError::into_inner).read = Some(position);
+                    if urgent {
+                        self.sink.flush().await?;
+                        self.tell().await?;
+                    }
                 }
             }
+        }
+    }
+
+    /// Says what is applied, to whoever watches and to the source.
+    async fn tell(&mut self) -> Result<()> {
+        self.publish();
+        match self.sink.acked().position {
+            Some(position) => self.source.acknowledge(&position).await,
+            None => Ok(()),
         }
     }
 

@@ -99,9 +99,15 @@ pub struct Batch {
     arena: Vec<u8>,
     records: Vec<Record>,
     position: Position,
+    urgent: bool,
 }
 
 impl Batch {
+    /// Whether the source waits to hear that this is applied (`REPLCONF GETACK`, which `WAIT` and `CLUSTER SETSLOT` of Valkey send).
+    pub fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
     /// Where the source is once all of this is applied.
     pub fn position(&self) -> &Position {
         &self.position
@@ -140,7 +146,7 @@ impl Batch {
         }
         let rest = self.arena.split_off(end as usize);
         let arena = std::mem::replace(&mut self.arena, rest);
-        Self { arena, records, position }
+        Self { arena, records, position, urgent: false }
     }
 
     /// Drops the commands for which `keep` says no.
@@ -307,6 +313,7 @@ pub struct BatchBuilder {
     records: Vec<Record>,
     committed: usize,
     bytes: usize,
+    urgent: bool,
 }
 
 impl BatchBuilder {
@@ -356,6 +363,11 @@ impl BatchBuilder {
         self.discard();
     }
 
+    /// The source waits to hear that what is in this batch is applied.
+    pub fn set_urgent(&mut self) {
+        self.urgent = true;
+    }
+
     /// Bytes of the committed commands.
     pub fn size(&self) -> usize {
         self.committed
@@ -370,7 +382,12 @@ impl BatchBuilder {
     pub fn take(&mut self, position: Position) -> Batch {
         self.discard();
         self.committed = 0;
-        Batch { arena: std::mem::take(&mut self.arena), records: std::mem::take(&mut self.records), position }
+        Batch {
+            arena: std::mem::take(&mut self.arena),
+            records: std::mem::take(&mut self.records),
+            position,
+            urgent: std::mem::take(&mut self.urgent),
+        }
     }
 }
 

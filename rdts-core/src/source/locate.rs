@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::cluster::{NodeId, Shard, Topology, TopologyOptions};
 use crate::endpoint::NodeAddress;
@@ -36,12 +37,18 @@ impl<L: Locate> DynLocate for L {
 pub struct Locator {
     name: Arc<str>,
     locate: Arc<dyn DynLocate>,
+    /// How often it is to be asked although the connection to the node is well.
+    watch: Option<Duration>,
 }
+
+/// For up to ten seconds after a promotion by Sentinels the former primary does not know of it, and serves its replicas as if nothing
+/// had happened.
+const WATCH_SENTINELS: Duration = Duration::from_secs(1);
 
 impl Locator {
     /// Whatever `locate` says; `name` is what messages call it.
     pub fn new(name: impl Into<String>, locate: impl Locate) -> Self {
-        Self { name: name.into().into(), locate: Arc::new(locate) }
+        Self { name: name.into().into(), locate: Arc::new(locate), watch: None }
     }
 
     /// Always the same address, whether there is a primary or a replica.
@@ -51,7 +58,8 @@ impl Locator {
 
     /// The primary that Sentinels name.
     pub fn sentinel(service: Service) -> Self {
-        Self::new(format!("service {}", service.name().escape_debug()), service)
+        let name = format!("service {}", service.name().escape_debug());
+        Self { watch: Some(WATCH_SENTINELS), ..Self::new(name, service) }
     }
 
     /// The primary of `shard` of the cluster `topology`, also after one of its replicas has been promoted.
@@ -65,6 +73,12 @@ impl Locator {
     /// As [`Locate::locate`].
     pub async fn locate(&self) -> Result<NodeAddress> {
         self.locate.locate().await
+    }
+
+    /// How often it is to be asked although the connection to the node is well; `None` where a node that is primary no more
+    /// breaks its connections itself.
+    pub(super) fn watch(&self) -> Option<Duration> {
+        self.watch
     }
 
     /// What messages call it.

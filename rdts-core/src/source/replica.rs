@@ -1,9 +1,12 @@
 //! One node as a source: we are its replica.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rdts_resp::{CommandDecoder, Limits};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use super::reconnect::{Place, Places, Reconnect, Reconnecting};
 use super::snapshot::{Snapshot, Step};
@@ -82,6 +85,9 @@ pub struct ReplicaSource {
     locator: Locator,
     link: ReplicaLink,
     node: SourceNode,
+    _watch: JoinSet<()>,
+    /// Up to where the primary waits to hear that all is applied.
+    wanted: Option<u64>,
     /// Under way while the link is broken.
     reconnecting: Option<Reconnecting>,
     /// What is applied in the target.
@@ -106,7 +112,10 @@ pub struct ReplicaSource {
 /// The node that a [`ReplicaSource`] reads from, for whoever has something to ask it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SourceNode {
+    locator: Locator,
     address: Arc<Mutex<NodeAddress>>,
+    /// Says that the node to read from is another one now.
+    moved: Arc<Notify>,
     deadlines: Deadlines,
 }
 
@@ -124,17 +133,39 @@ impl SourceNode {
         Connection::open(&self.address(), self.deadlines).await
     }
 
-    /// How far its stream is now, as the source's positions count.
+    /// Where the node is that should be read from now. If that is not where the source reads, the source goes there.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); [`Unsupported`](ErrorKind::Unsupported) from a server that counts no offsets.
+    /// As [`Locator::locate`].
+    pub async fn locate(&self) -> Result<NodeAddress> {
+        let found = self.locator.locate().await?;
+        if found != self.address() {
+            self.moved.notify_one();
+        }
+        Ok(found)
+    }
+
+    /// How far the stream of the node that should be read from is now, as the source's positions count.
+    ///
+    /// # Errors
+    /// As [`locate`](Self::locate) and [`Connection::open`]; [`Unsupported`](ErrorKind::Unsupported) from a server that counts no
+    /// offsets.
     pub async fn offset(&self) -> Result<u64> {
-        let mut connection = self.connect().await?;
+        let mut connection = Connection::open(&self.locate().await?, self.deadlines).await?;
         let info = connection.info("replication").await?;
         let offset = info.lines().find_map(|line| line.trim_end().strip_prefix("master_repl_offset:")?.parse().ok());
         offset.ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "this server counts no replication offsets").at(connection.address())
         })
+    }
+}
+
+/// Asks again and again whether the source still reads from the right node.
+async fn keep_watch(node: SourceNode, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        // Who cannot be asked now will be asked again.
+        let _ = node.locate().await;
     }
 }
 
@@ -160,11 +191,22 @@ impl ReplicaSource {
             return Err(Error::protocol("asked for a full copy, got none").at(address));
         };
         let snapshot = Box::new(Snapshot::new(SnapshotTranslator::new(target, options.translate), options.validate));
-        let node = SourceNode { address: Arc::new(Mutex::new(address)), deadlines: options.link.deadlines };
+        let node = SourceNode {
+            locator: locator.clone(),
+            address: Arc::new(Mutex::new(address)),
+            moved: Arc::default(),
+            deadlines: options.link.deadlines,
+        };
+        let mut watch = JoinSet::new();
+        if let Some(period) = locator.watch() {
+            watch.spawn(keep_watch(node.clone(), period));
+        }
         Ok(Self {
             locator,
             link,
             node,
+            _watch: watch,
+            wanted: None,
             reconnecting: None,
             acknowledged: offset,
             boundary: Place { offset, db: 0 },
@@ -293,7 +335,10 @@ impl ReplicaSource {
             self.moved = true;
             let commands = self.builder.len();
             match translator.command(&command, self.offset, &mut self.builder)? {
-                Translated::Acknowledge => self.link.acknowledge_now(),
+                Translated::Acknowledge => {
+                    self.wanted = Some(self.offset);
+                    self.builder.set_urgent();
+                }
                 Translated::Done => {}
             }
             used += length;
@@ -303,7 +348,8 @@ impl ReplicaSource {
                     self.passed_on = self.boundary;
                 }
             }
-            full = self.builder.size() >= BATCH && !translator.in_transaction();
+            let urgent = self.wanted == Some(self.offset);
+            full = (urgent || self.builder.size() >= BATCH) && !translator.in_transaction();
             if self.builder.size() > MAX_TRANSACTION {
                 let text = format!(
                     "a transaction of more than {} MiB at replication offset {}",
@@ -395,8 +441,16 @@ impl Source for ReplicaSource {
             if let Some(reconnecting) = &mut self.reconnecting {
                 let (link, place) = reconnecting.done().await?;
                 self.reconnected(link, place);
-            } else if let Err(error) = self.link.fill(&mut self.buffer).await {
-                self.broken(error)?;
+            } else {
+                let filled = tokio::select! {
+                    filled = self.link.fill(&mut self.buffer) => filled,
+                    () = self.node.moved.notified() => {
+                        Err(Error::new(ErrorKind::Disconnected, "another node is the primary now").at(self.link.address()))
+                    }
+                };
+                if let Err(error) = filled {
+                    self.broken(error)?;
+                }
             }
         }
     }
@@ -404,6 +458,10 @@ impl Source for ReplicaSource {
     async fn acknowledge(&mut self, position: &Position) -> Result<()> {
         self.acknowledged = position.offset();
         self.link.set_acknowledged(self.acknowledged);
+        if self.wanted.is_some_and(|wanted| self.acknowledged >= wanted) {
+            self.wanted = None;
+            self.link.acknowledge_now();
+        }
         Ok(())
     }
 
