@@ -287,7 +287,7 @@ async fn a_primary_that_goes_wrong_is_told_of_with_its_address() {
     for (name, bytes, kind, words) in [
         ("closes at once", vec![], ErrorKind::Disconnected, "closed"),
         ("an error for PSYNC", b"-ERR no\r\n".to_vec(), ErrorKind::Rejected, "-ERR no"),
-        ("no permission", b"-NOPERM no\r\n".to_vec(), ErrorKind::Auth, "NOPERM"),
+        ("no permission", b"-NOPERM no\r\n".to_vec(), ErrorKind::ReplicationForbidden, "NOPERM"),
         ("an id that is none", b"+FULLRESYNC abc 1\r\n".to_vec(), ErrorKind::Protocol, "abc"),
         ("continues unasked", b"+CONTINUE\r\n".to_vec(), ErrorKind::Protocol, "CONTINUE"),
         ("a line without end", vec![b'+'; 70_000], ErrorKind::Protocol, "64 KiB"),

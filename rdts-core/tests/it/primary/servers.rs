@@ -71,6 +71,13 @@ fn check(server: &Server, rounds: usize) {
     assert_eq!(redis::cmd("GET").arg("binary").query::<Vec<u8>>(&mut connection).unwrap(), b"\r\n\0\xff$*");
 }
 
+/// Sends the replicas away, and keeps them away until the primary has "loaded": some are back before one could look.
+async fn cut(primary: &Primary) {
+    primary.set_loading(true);
+    primary.disconnect_replicas();
+    soon("the cut", primary.wait_for(<[_]>::is_empty)).await;
+}
+
 /// A full sync, writes, a cut, writes while nobody is connected, a partial sync, writes.
 async fn whole_life(name: &str, config: PrimaryConfig) {
     let (server, rdb) = with_snapshot(name, Server::builder(name));
@@ -86,9 +93,9 @@ async fn whole_life(name: &str, config: PrimaryConfig) {
     assert_eq!(primary.syncs(), (1, 0));
     assert_eq!(primary.replicas()[0].listening_port, server.port());
 
-    primary.disconnect_replicas();
-    soon("the cut", primary.wait_for(<[_]>::is_empty)).await;
+    cut(&primary).await;
     write_some(&primary, 2);
+    primary.set_loading(false);
     soon("the replica to come back", primary.wait_for(|all| all.iter().any(|it| it.state == ReplicaState::Online)))
         .await;
     write_some(&primary, 3);
@@ -110,9 +117,9 @@ async fn redis_2_8() {
     write_some(&primary, 1);
     soon("the acknowledgement", primary.wait_acknowledged(primary.offset())).await;
     check(&server, 2);
-    primary.disconnect_replicas();
-    soon("the cut", primary.wait_for(<[_]>::is_empty)).await;
+    cut(&primary).await;
     write_some(&primary, 2);
+    primary.set_loading(false);
     soon("the acknowledgement", primary.wait_acknowledged(primary.offset())).await;
     check(&server, 3);
     assert_eq!(primary.syncs(), (1, 1));
@@ -199,9 +206,9 @@ async fn a_new_history_is_learned_without_a_full_sync() {
     write_some(&primary, 0);
     caught_up(&primary).await;
     primary.change_replid("f".repeat(40).parse().unwrap());
-    primary.disconnect_replicas();
-    soon("the cut", primary.wait_for(<[_]>::is_empty)).await;
+    cut(&primary).await;
     write_some(&primary, 1);
+    primary.set_loading(false);
     soon("the replica to come back", primary.wait_for(|all| all.iter().any(|it| it.state == ReplicaState::Online)))
         .await;
     caught_up(&primary).await;
