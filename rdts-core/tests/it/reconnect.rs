@@ -188,7 +188,7 @@ async fn a_promotion_after_a_crash_is_followed() {
         let sentinel = &following.sentinel;
         let (old, other) = (sentinel.primary(), 1 - sentinel.primary());
         tokio::task::block_in_place(|| sentinel.server(other).wait_in_sync(sentinel.server(old)));
-        tokio::task::block_in_place(|| drop(sentinel.kill_primary()));
+        tokio::task::block_in_place(|| sentinel.kill_primary());
         following.writes_arrive().await;
     }
 }
@@ -199,7 +199,7 @@ async fn a_promotion_of_the_living_is_followed() {
     let mut following = Following::start("redis-7.0").await;
     following.writes_arrive().await;
     following.sentinel.server(0).cmd(&["CONFIG", "SET", "repl-ping-replica-period", "1"]);
-    tokio::task::block_in_place(|| drop(following.sentinel.failover()));
+    tokio::task::block_in_place(|| following.sentinel.failover());
     following.writes_arrive().await;
 }
 

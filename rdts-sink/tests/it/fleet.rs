@@ -111,7 +111,7 @@ async fn slots_that_move_both_ways_at_once() {
             let mut there = cluster.open_slot(first, a, b);
             let mut back = cluster.open_slot(second, b, a);
             while there.move_keys(2) + back.move_keys(2) > 0 {
-                write(round as u32);
+                write(u32::try_from(round).unwrap());
             }
             there.finish();
             back.finish();
