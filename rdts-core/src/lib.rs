@@ -18,11 +18,14 @@
 //!
 //! # The pieces
 //!
-//! - [`source::ReplicaSource`]: a replica of one node; [`source::RdbSource`]: an RDB file or any other reader of one;
+//! - [`source::ReplicaSource`]: a replica of one node; [`source::RdbSource`] and [`source::AofSource`]: files;
+//!   [`source::ScanSource`]: a server that may not be replicated;
 //! - [`translate`]: what they read becomes commands that the target's version understands;
-//! - [`sink::Sink`]: where the commands go. The crate `rdts-sink` has sinks for a server and for memory; your own needs this
-//!   crate alone;
+//! - [`sink::Sink`]: where the commands go. The crate `rdts-sink` has sinks for servers, clusters, proxies, files and memory; your own
+//!   needs this crate alone, and the feature `conformance` has a suite to check it with;
 //! - [`Pipeline`]: joins a source and a sink; [`pipeline::Handle`] watches and stops it;
+//! - [`fleet`]: the shards of a source side by side, from an [`Endpoint`]; [`cluster`], [`sentinel`] and `codis` (a feature) find their
+//!   nodes, [`slot`] and [`command`] know what belongs where;
 //! - [`replica`] and [`primary`]: both ends of the replication protocol, for other uses of it.
 //!
 //! # Example
@@ -80,8 +83,8 @@
 //! Memory is bounded: what is read ahead of the sink ([`replica::LinkConfig::read_ahead`], 8 MiB), what the sink has under way, and
 //! the longest single thing that has to be whole, which is an element, a command or a transaction of the source (each at most
 //! 1 GiB, a stream or module value at most 512 MiB); other values of any size pass through in pieces. Errors are
-//! [typed](ErrorKind), name the endpoint, key or offset, and stop the run: nothing is retried behind the caller's back but the
-//! handshake with a server that is not ready.
+//! [typed](ErrorKind), name the endpoint, key or offset, and stop the run. Tried again are the handshake with a server that is not
+//! ready and a link to a source that broke in the stream ([`source::Reconnect`]).
 
 pub mod adapt;
 pub mod cluster;
