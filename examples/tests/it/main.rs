@@ -9,3 +9,4 @@ mod deployments;
 mod live;
 mod rdb_tool;
 mod support;
+mod urls;
