@@ -11,10 +11,20 @@
 //!
 //! # Slots that move
 //!
-//! Two streams have no order between them, but each key's history has. For each slot a fleet knows the shards that may have
-//! something of it that is not applied: at first the one that serves it. A command of another shard is *foreign*. Before it is
-//! passed on, the nodes of all such shards are asked how far their streams are and what they serve; what they wrote to the slot
-//! before it moved lies before these offsets, and once it is applied the command may follow, and the slot belongs to its new shard.
+//! Two streams have no order between them, but each key's history has. All nodes are asked all the time (ten times a second, and at
+//! once when a lane waits) which slots they serve and how far their streams are. Each answer is put between what was asked and
+//! read before and after it, so that a command of one stream is known to have been executed between two answers of every node.
+//!
+//! For each slot a fleet keeps its *tenures*: which nodes served it, from which offset to which. A command that is the first of its
+//! lane, or comes after the node was seen without the slot, begins a new one. It may be passed on once everything is applied that
+//! the nodes of the tenures before wrote to the slot up to their first answers behind the command. That these answers are not too
+//! late, with writes of after the command before them, must follow from what is known: a node that takes over a slot gets a higher
+//! config epoch, so it did not if that is the same as before the command; or its stream says of itself what it took over (Redis
+//! 8.4); or it wrote nothing to the slot; or a key of the slot has been with the node of the command all the time. Otherwise the
+//! slot may have gone there and back in between, and that is an error (`Topology`): a slot that stays for a second with each node is
+//! followed exactly, however late the copy is. Not seen is a slot whose import was given up half way (`CLUSTER SETSLOT … STABLE`),
+//! after keys had been written there that never came back as keys.
+//!
 //! When two shards wait for each other, since slots move both ways, each lets the other's command pass if it has itself nothing
 //! to be applied before that offset that names the same keys.
 //!
@@ -22,9 +32,7 @@
 //! those that are there; what a node throws away of slots that it has lost is left out; what an importing node receives in an
 //! atomic move (Redis 8.4) is left out as well, since it comes with the other node's stream.
 //!
-//! What cannot be told exactly is an error: see [`open`] and [`Shard`]. Known limit: a slot that comes back to a node before what it
-//! and others wrote to it earlier is applied (two moves of one slot within the lag) is told of by an error in most cases, not in
-//! all.
+//! What cannot be told exactly is an error: see [`open`] and [`Shard`].
 
 mod board;
 mod cluster;
@@ -32,9 +40,11 @@ mod lane;
 mod moves;
 mod open;
 mod run;
+mod samples;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod simulated;
+mod tenures;
 mod view;
 
 pub use open::{ShardSource, open};

@@ -2,15 +2,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::samples::Samples;
+use super::tenures::Slots;
 use super::view::{Asker, View};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline;
 use crate::record::{Position, ReplicationId};
-use crate::slot::SLOTS;
 use crate::source::SourceNode;
 
 /// Shared by the lanes of one cluster. Locked once for a batch, for the time that it takes to look at its slots.
@@ -18,16 +21,17 @@ pub(super) struct Board {
     shared: Mutex<Shared>,
     /// Counts changes that a waiting lane may wait for.
     changed: watch::Sender<u64>,
-    pub(super) askers: Vec<Asker>,
+    askers: OnceLock<Vec<Asker>>,
 }
 
 pub(super) struct Shared {
     pub(super) lanes: Vec<LaneState>,
-    slots: Slots,
+    pub(super) slots: Slots,
     waiting: usize,
+    clock: u64,
 }
 
-/// How far a lane is.
+/// How far a lane is, and what its node said.
 #[derive(Default)]
 pub(super) struct LaneState {
     pub(super) name: String,
@@ -37,9 +41,13 @@ pub(super) struct LaneState {
     pub(super) applied: Place,
     /// Since when its next command has had to wait.
     pub(super) waiting: Option<Instant>,
-    /// What it has read and not passed on: each key with the offsets of its commands, and whether it arrives with them from
-    /// another node.
-    pub(super) pending: HashMap<Vec<u8>, VecDeque<(u64, bool)>>,
+    /// What it has read and not passed on: by slot, each key with the offsets of its commands.
+    pub(super) pending: HashMap<u16, HashMap<Vec<u8>, VecDeque<u64>>>,
+    pub(super) samples: Samples,
+    /// Atomic moves to its node that its stream tells of: where they were over, and the slots.
+    pub(super) imported: Vec<(u64, Vec<RangeInclusive<u16>>)>,
+    /// Why its node cannot be asked any more.
+    failed: Option<(ErrorKind, String)>,
     pipeline: Option<pipeline::Handle>,
 }
 
@@ -50,40 +58,50 @@ pub(super) fn place(position: &Position) -> Place {
     position.is_stream().then(|| (position.replid(), position.offset()))
 }
 
-/// For each slot, the lanes that may have something of it that is not applied, in the order in which their nodes served it.
-struct Slots {
-    one: Vec<u16>,
-    several: HashMap<u16, Vec<usize>>,
-}
-
-/// In [`Slots::one`]: it is in `several`.
-const SEVERAL: u16 = u16::MAX;
-
 impl Board {
-    /// For lanes that read from `nodes`, which say that of themselves.
-    pub(super) fn new(names: Vec<String>, nodes: Vec<SourceNode>, views: &[View]) -> Self {
-        let board = Self::without_nodes(names, |slot| views.iter().position(|view| view.owned.contains(slot)));
-        Self { askers: nodes.into_iter().map(Asker::start).collect(), ..board }
+    /// For lanes that read from `nodes`, which said `views` of themselves before their streams began.
+    pub(super) fn new(names: Vec<String>, nodes: Vec<SourceNode>, views: Vec<View>) -> Arc<Self> {
+        let board = Arc::new(Self::without_nodes(names, views));
+        let start = |(lane, node)| Asker::start(node, lane, Arc::downgrade(&board));
+        let askers = nodes.into_iter().enumerate().map(start).collect();
+        // Set here and nowhere else.
+        let _ = board.askers.set(askers);
+        board
     }
 
-    pub(super) fn without_nodes(names: Vec<String>, owner: impl Fn(u16) -> Option<usize>) -> Self {
-        // A slot that nobody serves is nobody's: it is in nobody's snapshot either.
-        let owner = |slot| owner(slot).and_then(|lane| u16::try_from(lane).ok());
-        let mut slots = Slots { one: Vec::with_capacity(usize::from(SLOTS)), several: HashMap::new() };
-        for slot in 0..SLOTS {
-            let owner = owner(slot);
-            if owner.is_none() {
-                slots.several.insert(slot, Vec::new());
-            }
-            slots.one.push(owner.unwrap_or(SEVERAL));
-        }
-        let lanes = names.into_iter().map(|name| LaneState { name, ..LaneState::default() }).collect();
-        let shared = Mutex::new(Shared { lanes, slots, waiting: 0 });
-        Self { shared, changed: watch::Sender::new(0), askers: Vec::new() }
+    pub(super) fn without_nodes(names: Vec<String>, views: Vec<View>) -> Self {
+        let slots = Slots::new(names.len(), |slot| views.iter().position(|view| view.owned.contains(slot)));
+        let lane = |(name, view)| LaneState { name, samples: Samples::new(view), ..LaneState::default() };
+        let lanes = names.into_iter().zip(views).map(lane).collect();
+        let shared = Mutex::new(Shared { lanes, slots, waiting: 0, clock: 0 });
+        Self { shared, changed: watch::Sender::new(0), askers: OnceLock::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has nodes asked once more.
+    pub(super) fn ask(&self, nodes: impl IntoIterator<Item = usize>) {
+        let askers = self.askers.get().map(Vec::as_slice).unwrap_or_default();
+        nodes.into_iter().filter_map(|node| askers.get(node)).for_each(Asker::ask);
+    }
+
+    /// What a lane's node said when it was asked after the board's clock said `asked`.
+    pub(super) fn sampled(&self, lane: usize, asked: u64, view: View) {
+        let mut shared = self.lock();
+        let answered = shared.tick();
+        let Shared { lanes, slots, .. } = &mut *shared;
+        lanes[lane].samples.add(asked, answered, &view);
+        slots.learn(lane, &view);
+        self.notify(&shared);
+    }
+
+    /// A lane's node will not answer any more.
+    pub(super) fn failed(&self, lane: usize, kind: ErrorKind, text: String) {
+        let mut shared = self.lock();
+        shared.lanes[lane].failed = Some((kind, text));
+        self.notify(&shared);
     }
 
     /// Something happened that a waiting lane may wait for.
@@ -103,67 +121,15 @@ impl Board {
 }
 
 impl Shared {
-    /// Whether only `lane` may have something of the slot that is not applied.
-    pub(super) fn is_at_home(&self, slot: u16, lane: usize) -> bool {
-        usize::from(self.slots.one[usize::from(slot)]) == lane
+    /// The next time of a clock that puts questions, answers and what is read in order.
+    pub(super) fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
     }
 
-    pub(super) fn holds(&self, slot: u16, lane: usize) -> bool {
-        match self.slots.one[usize::from(slot)] {
-            SEVERAL => self.slots.several.get(&slot).is_some_and(|lanes| lanes.contains(&lane)),
-            one => usize::from(one) == lane,
-        }
-    }
-
-    /// The lanes whose nodes served the slot before that of `lane`.
-    pub(super) fn before(&self, slot: u16, lane: usize) -> impl Iterator<Item = usize> {
-        let one = self.slots.one[usize::from(slot)];
-        let several = self.slots.several.get(&slot).map(Vec::as_slice).unwrap_or_default();
-        let one = (one != SEVERAL).then_some(usize::from(one));
-        one.into_iter().chain(several.iter().copied()).take_while(move |other| *other != lane)
-    }
-
-    /// The node of `lane` is the last to serve the slot.
-    pub(super) fn append(&mut self, slot: u16, lane: usize) {
-        let one = std::mem::replace(&mut self.slots.one[usize::from(slot)], SEVERAL);
-        let lanes = self.slots.several.entry(slot).or_default();
-        if one != SEVERAL {
-            lanes.push(usize::from(one));
-        }
-        lanes.retain(|other| *other != lane);
-        lanes.push(lane);
-        self.settle(slot);
-    }
-
-    /// Whether no other node has served the slot after that of `lane`.
-    pub(super) fn is_last(&self, slot: u16, lane: usize) -> bool {
-        self.is_at_home(slot, lane) || self.slots.several.get(&slot).is_some_and(|lanes| lanes.last() == Some(&lane))
-    }
-
-    pub(super) fn remove(&mut self, slot: u16, lane: usize) {
-        if let Some(lanes) = self.slots.several.get_mut(&slot) {
-            lanes.retain(|other| *other != lane);
-            self.settle(slot);
-        }
-    }
-
-    /// Whether all that the lane has passed on is applied.
-    pub(super) fn is_flushed(&self, lane: usize) -> bool {
-        let lane = &self.lanes[lane];
-        if lane.applied != lane.passed
-            && let Some(pipeline) = &lane.pipeline
-        {
-            pipeline.flush();
-        }
-        lane.applied == lane.passed
-    }
-
-    fn settle(&mut self, slot: u16) {
-        let Some(lanes) = self.slots.several.get(&slot) else { return };
-        if let (1, Some(lane)) = (lanes.len(), lanes.first().and_then(|lane| u16::try_from(*lane).ok())) {
-            self.slots.one[usize::from(slot)] = lane;
-            self.slots.several.remove(&slot);
-        }
+    /// That of the last tick.
+    pub(super) fn now(&self) -> u64 {
+        self.clock
     }
 
     pub(super) fn set_waiting(&mut self, lane: usize, waiting: bool) {
@@ -180,31 +146,53 @@ impl Shared {
             _ => {}
         }
     }
+}
 
-    /// Whether everything that `lane` has to apply before `until` is applied: `Some(true)`; or nothing of it that is not applied
-    /// names one of `keys`: `Some(false)`; `None`: neither, or not yet known.
-    ///
-    /// Unless they are those of an arrival, a key that arrives at that lane first comes back there, later.
-    pub(super) fn is_behind(
-        &self,
-        lane: usize,
-        until: (Option<ReplicationId>, u64),
-        keys: &[Vec<u8>],
-        arrival: bool,
-    ) -> Option<bool> {
-        let flushed = self.is_flushed(lane);
-        let lane = &self.lanes[lane];
-        let reached = |place: Place| {
-            place.is_some_and(|(replid, offset)| until.0.is_none_or(|other| other == replid) && offset >= until.1)
-        };
-        let clear = |key: &Vec<u8>| {
-            let first = lane.pending.get(key).and_then(VecDeque::front);
-            first.is_none_or(|(offset, arrives)| *offset > until.1 || (*arrives && !arrival))
-        };
-        if reached(lane.applied) {
-            return Some(true);
+impl LaneState {
+    /// # Errors
+    /// Why the node cannot be asked any more.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.failed {
+            Some((kind, text)) => Err(Error::new(*kind, text.clone())),
+            None => Ok(()),
         }
-        (lane.waiting.is_some() && reached(lane.read) && flushed && keys.iter().all(clear)).then_some(false)
+    }
+
+    /// Whether all that it has passed on is applied.
+    pub(super) fn is_flushed(&self) -> bool {
+        if self.applied != self.passed
+            && let Some(pipeline) = &self.pipeline
+        {
+            pipeline.flush();
+        }
+        self.applied == self.passed
+    }
+
+    /// Whether everything before `offset` is applied.
+    pub(super) fn has_applied(&self, offset: u64) -> bool {
+        let applied = self.applied.is_some_and(|(_, applied)| applied >= offset);
+        if !applied {
+            self.is_flushed();
+        }
+        applied
+    }
+
+    /// Whether everything of a slot that it has to apply before `offset` is applied; of these keys alone, if there are any.
+    pub(super) fn is_through(&self, slot: u16, offset: u64, keys: Option<&[Vec<u8>]>) -> bool {
+        if self.has_applied(offset) {
+            return true;
+        }
+        let pending = self.pending.get(&slot);
+        let clear = |offsets: Option<&VecDeque<u64>>| offsets.and_then(VecDeque::front).is_none_or(|at| *at > offset);
+        let read = self.read.is_some_and(|(_, read)| read >= offset);
+        self.waiting.is_some()
+            && read
+            && match (pending, keys) {
+                (None, _) => true,
+                (Some(pending), Some(keys)) => keys.iter().all(|key| clear(pending.get(key))),
+                (Some(pending), None) => pending.values().all(|offsets| clear(Some(offsets))),
+            }
+            && self.is_flushed()
     }
 }
 
@@ -212,6 +200,6 @@ impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shared = self.lock();
         let names: Vec<&str> = shared.lanes.iter().map(|lane| lane.name.as_str()).collect();
-        f.debug_struct("Board").field("lanes", &names).field("moving", &shared.slots.several.len()).finish()
+        f.debug_struct("Board").field("lanes", &names).field("moving", &shared.slots.moving()).finish()
     }
 }

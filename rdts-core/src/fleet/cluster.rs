@@ -1,7 +1,5 @@
 //! The shards of a cluster.
 
-use std::sync::Arc;
-
 use super::board::Board;
 use super::lane::Lane;
 use super::open::{ShardSource, replicas};
@@ -29,14 +27,14 @@ pub(super) async fn open(
     // From here on the snapshots are made; whatever moves now is in the streams.
     let after = views(&topology, options.deadlines).await?;
     for (before, after) in before.iter().zip(&after) {
-        if before.id != after.id || before.owned != after.owned {
+        if before.id != after.id || before.owned != after.owned || before.config_epoch != after.config_epoch {
             let text = "slots of the cluster were moved while the snapshots were started: run again when that is over";
             return Err(Error::new(ErrorKind::Topology, text));
         }
     }
     let names: Vec<String> = sources.iter().map(|source| source.address().to_string()).collect();
     let nodes = sources.iter().map(crate::source::ReplicaSource::node).collect();
-    let board = Arc::new(Board::new(names.clone(), nodes, &after));
+    let board = Board::new(names.clone(), nodes, before);
     let shards = sources.into_iter().zip(names).enumerate().map(|(index, (source, name))| {
         let (node, length, offsets) = (source.node(), source.snapshot_len(), source.has_offsets());
         let lane = Lane::new(source, board.clone(), index);

@@ -1,16 +1,13 @@
 //! A shard of a cluster as a source, which waits for other shards where slots move.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::board::{Board, place};
-use super::moves::{Crossing, Moment, whole_keyspace};
-use super::view::View;
-use crate::error::{Error, ErrorKind, Result};
+use super::moves::{Crossing, whole_keyspace};
+use crate::error::Result;
 use crate::ledger::Skipped;
 use crate::record::{Batch, Kind, Position};
 use crate::source::{ReplicaSource, Source};
@@ -22,15 +19,7 @@ pub(super) struct Lane {
     index: usize,
     crossing: Crossing,
     changed: watch::Receiver<u64>,
-    asked: Vec<Asked>,
     over: bool,
-}
-
-/// A question that another node has not answered yet.
-struct Asked {
-    node: usize,
-    moment: Moment,
-    answer: oneshot::Receiver<Result<Arc<View>>>,
 }
 
 /// A lane that waits looks again after so long even if nothing has happened.
@@ -40,35 +29,7 @@ impl Lane {
     pub(super) fn new(source: ReplicaSource, board: Arc<Board>, index: usize) -> Self {
         let crossing = Crossing::new(board.clone(), index);
         let changed = board.watch();
-        Self { source, board, index, crossing, changed, asked: Vec::new(), over: false }
-    }
-
-    fn ask(&mut self) {
-        // One question at a time to each node: the next one covers what comes in the meantime.
-        let (wanted, moment) = self.crossing.take_wanted();
-        for node in wanted {
-            if !self.asked.iter().any(|asked| asked.node == node) {
-                self.asked.push(Asked { node, moment, answer: self.board.askers[node].ask() });
-            }
-        }
-    }
-}
-
-/// The first question that is answered.
-struct Answered<'a>(&'a mut Vec<Asked>);
-
-impl Future for Answered<'_> {
-    type Output = Result<(usize, Moment, Arc<View>)>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        for index in 0..self.0.len() {
-            if let Poll::Ready(answer) = Pin::new(&mut self.0[index].answer).poll(context) {
-                let Asked { node, moment, .. } = self.0.swap_remove(index);
-                let gone = || Error::new(ErrorKind::Interrupted, "a node is not asked any more");
-                return Poll::Ready(answer.unwrap_or_else(|_| Err(gone())).map(|view| (node, moment, view)));
-            }
-        }
-        Poll::Pending
+        Self { source, board, index, crossing, changed, over: false }
     }
 }
 
@@ -88,12 +49,8 @@ impl Source for Lane {
             if let Some(batch) = self.crossing.advance()? {
                 return Ok(Some(batch));
             }
-            self.ask();
+            self.board.ask(self.crossing.take_wanted());
             tokio::select! {
-                answered = Answered(&mut self.asked) => {
-                    let (node, moment, view) = answered?;
-                    self.crossing.answer(node, moment, view);
-                }
                 Ok(()) = self.changed.changed() => {}
                 batch = self.source.next(), if !self.over && self.crossing.has_room() => match batch? {
                     Some(batch) => {

@@ -1,6 +1,6 @@
 //! Which commands of a lane may be passed on, and which wait for other lanes. No I/O.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,6 @@ use rdts_resp::encode;
 use tokio::time::Instant;
 
 use super::board::{Board, Shared, place};
-use super::view::View;
 use crate::command::keys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Skipped;
@@ -23,33 +22,25 @@ pub(super) struct Crossing {
     lane: usize,
     queue: VecDeque<Queued>,
     bytes: usize,
-    /// Batches that were read.
-    read: u64,
     replid: Option<ReplicationId>,
-    /// What the other nodes said, each with the number of batches that had been read when it was asked.
-    fences: BTreeMap<usize, (u64, Arc<View>)>,
-    /// Answers to questions that were asked before this last grew do not count.
-    epoch: u64,
     /// Nodes that have to be asked.
     wanted: BTreeSet<usize>,
-    /// Slots that were seen here for the first time, and when: where they were before has to know of it.
-    fresh: BTreeMap<u16, Instant>,
+    /// The lanes that the next unit waits for.
+    blocking: BTreeSet<usize>,
+    /// Since when a node says that it serves a slot of which this one has written.
+    late: BTreeMap<(u16, usize), Instant>,
+    /// Keys of slots that are not at home here which, as far as was read, are there without a break: since which offset.
+    alive: BTreeMap<u16, HashMap<Vec<u8>, u64>>,
     /// Atomic moves of slots to this node that are not over: by name, what the node receives in them.
     receiving: BTreeMap<Vec<u8>, Vec<RangeInclusive<u16>>>,
     skipped: Skipped,
 }
 
-/// When a question was asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    epoch: u64,
-    read: u64,
-}
-
 #[derive(Debug)]
 struct Queued {
     batch: Batch,
-    number: u64,
+    /// When it was read, by the board's clock.
+    read: u64,
     /// Offsets of commands with which a key arrived from another node.
     arrivals: BTreeSet<u64>,
 }
@@ -64,6 +55,8 @@ struct Unit {
     arrival: bool,
     /// Whether all of them only remove keys.
     removal: bool,
+    /// The end of the first of them.
+    first: u64,
     /// The end of the last of them, and its database.
     end: (u64, u32),
 }
@@ -89,12 +82,11 @@ impl Crossing {
             lane,
             queue: VecDeque::new(),
             bytes: 0,
-            read: 0,
             replid: None,
-            fences: BTreeMap::new(),
-            epoch: 0,
             wanted: BTreeSet::new(),
-            fresh: BTreeMap::new(),
+            blocking: BTreeSet::new(),
+            late: BTreeMap::new(),
+            alive: BTreeMap::new(),
             receiving: BTreeMap::new(),
             skipped: Skipped::default(),
         }
@@ -113,16 +105,9 @@ impl Crossing {
         self.bytes < AHEAD
     }
 
-    /// The nodes that have to be asked now; the answers go to [`answer`](Self::answer) with the moment.
-    pub(super) fn take_wanted(&mut self) -> (Vec<usize>, Moment) {
-        (std::mem::take(&mut self.wanted).into_iter().collect(), Moment { epoch: self.epoch, read: self.read })
-    }
-
-    /// What node `other` said when it was asked after [`take_wanted`](Self::take_wanted) had given `moment`.
-    pub(super) fn answer(&mut self, other: usize, moment: Moment, view: Arc<View>) {
-        if moment.epoch == self.epoch {
-            self.fences.insert(other, (moment.read, view));
-        }
+    /// The nodes that have to be asked now.
+    pub(super) fn take_wanted(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// The source gave a batch. Comes back at once if there is nothing about it; see [`advance`](Self::advance) otherwise.
@@ -132,20 +117,33 @@ impl Crossing {
             let text = "the node failed over in the middle of an atomic move of slots to it: what became of them cannot be told";
             return Err(Error::new(ErrorKind::Topology, text));
         }
-        self.read += 1;
         let board = self.board.clone();
         let mut shared = board.lock();
         shared.lanes[self.lane].read = place(batch.position());
         if self.queue.is_empty() && self.is_plain(&shared, &batch) {
             shared.lanes[self.lane].passed = place(batch.position());
+            for command in batch.commands() {
+                if let Some(key) = command.key() {
+                    shared.slots.pass(slot(key), self.lane, command.offset(), None);
+                }
+            }
             board.notify(&shared);
             return Ok(Some(batch));
         }
         let queued = self.prepare(&mut shared, batch)?;
         for command in queued.batch.commands() {
             for key in named(&command)? {
-                let place = (command.offset(), queued.arrivals.contains(&command.offset()));
-                shared.lanes[self.lane].pending.entry(key).or_default().push_back(place);
+                let slot = slot(&key);
+                if !shared.slots.is_at_home(slot, self.lane) {
+                    let alive = self.alive.entry(slot).or_default();
+                    if keeps(command.name()) {
+                        alive.entry(key.clone()).or_insert(command.offset());
+                    } else {
+                        alive.remove(&key);
+                    }
+                }
+                let pending = shared.lanes[self.lane].pending.entry(slot).or_default();
+                pending.entry(key).or_default().push_back(command.offset());
             }
         }
         self.bytes += queued.batch.bytes().len();
@@ -161,7 +159,7 @@ impl Crossing {
                 (Kind::Move, _) => false,
                 (Kind::Multi | Kind::Exec, _) => true,
                 (Kind::Code, _) => self.lane == 0,
-                (_, Some(key)) => shared.is_at_home(slot(key), self.lane) && !is_arrival(&command),
+                (_, Some(key)) => shared.slots.is_at_home(slot(key), self.lane) && !is_arrival(&command),
                 (kind, None) => kind == Kind::Script,
             })
     }
@@ -182,7 +180,7 @@ impl Crossing {
                     self.skipped.functions += 1;
                     continue;
                 }
-                (Kind::Snapshot, Some(key)) if !shared.holds(slot(key), self.lane) => {
+                (Kind::Snapshot, Some(key)) if !shared.slots.holds(slot(key), self.lane, 0) => {
                     self.skipped.cluster += 1;
                     continue;
                 }
@@ -204,7 +202,7 @@ impl Crossing {
             };
             out.commit(command.mark(), key, command.offset());
         }
-        Ok(Queued { batch: out.take(*batch.position()), number: self.read, arrivals })
+        Ok(Queued { batch: out.take(*batch.position()), read: shared.now(), arrivals })
     }
 
     /// Whether the node receives the slot in an atomic move: what it writes of it is its private copy.
@@ -240,8 +238,9 @@ impl Crossing {
             match (operation, state) {
                 ("import", "completed") => {
                     self.receiving.remove(id.as_bytes());
+                    shared.lanes[self.lane].imported.push((command.offset(), ranges.clone()));
                     for slot in ranges.into_iter().flatten() {
-                        self.first_seen(shared, slot);
+                        shared.slots.begin(slot, self.lane, command.offset());
                     }
                 }
                 ("import", "failed" | "canceled" | "cancelled") => drop(self.receiving.remove(id.as_bytes())),
@@ -258,17 +257,6 @@ impl Crossing {
         Err(Error::new(ErrorKind::Unsupported, text))
     }
 
-    /// A slot is written here that was only written elsewhere before.
-    fn first_seen(&mut self, shared: &mut Shared, slot: u16) {
-        if !shared.holds(slot, self.lane) {
-            shared.append(slot, self.lane);
-            self.fresh.insert(slot, Instant::now());
-            // What was asked before other lanes could know of it does not count.
-            self.fences.clear();
-            self.epoch += 1;
-        }
-    }
-
     /// What may be passed on of the commands that wait.
     pub(super) fn advance(&mut self) -> Result<Option<Batch>> {
         let board = self.board.clone();
@@ -278,7 +266,7 @@ impl Crossing {
         let Some(mut front) = self.queue.pop_front() else { return Ok(None) };
         while passed < front.batch.len() {
             let unit = Unit::at(&front, passed)?;
-            match self.verdict(&mut shared, &unit, front.number)? {
+            match self.verdict(&mut shared, &unit, (front.read, front.batch.position().replid()))? {
                 Verdict::Wait => {
                     blocked = true;
                     break;
@@ -307,14 +295,21 @@ impl Crossing {
             }
             _ => front.batch,
         };
-        let lane = &mut shared.lanes[self.lane];
+        let Shared { lanes, slots, .. } = &mut *shared;
+        let lane = &mut lanes[self.lane];
         for command in batch.commands() {
             for key in named(&command)? {
-                if let Some(offsets) = lane.pending.get_mut(&key) {
+                let slot = slot(&key);
+                slots.pass(slot, self.lane, command.offset(), Some(&key));
+                let Some(pending) = lane.pending.get_mut(&slot) else { continue };
+                if let Some(offsets) = pending.get_mut(&key) {
                     offsets.pop_front();
                     if offsets.is_empty() {
-                        lane.pending.remove(&key);
+                        pending.remove(&key);
                     }
+                }
+                if pending.is_empty() {
+                    lane.pending.remove(&slot);
                 }
             }
         }
@@ -330,70 +325,175 @@ impl Crossing {
         Ok(Some(batch))
     }
 
-    /// Whether a unit of the batch with that number may be passed on.
-    fn verdict(&mut self, shared: &mut Shared, unit: &Unit, number: u64) -> Result<Verdict> {
-        if !unit.slots.is_empty() && unit.removal && unit.slots.iter().all(|slot| !shared.holds(*slot, self.lane)) {
+    /// Whether a unit may be passed on that is in a batch which was read then, of that history.
+    fn verdict(&mut self, shared: &mut Shared, unit: &Unit, batch: (u64, ReplicationId)) -> Result<Verdict> {
+        let held = |slot: &u16| shared.slots.holds(*slot, self.lane, unit.end.0);
+        if !unit.slots.is_empty() && unit.removal && !unit.slots.iter().any(held) {
             // Left-overs of a slot that the node lost: what it removes of a slot came there by a command before.
             return Ok(Verdict::Drop);
         }
-        let mut others = BTreeSet::new();
-        let mut comes_back = false;
+        self.blocking.clear();
+        let mut verdict = Verdict::Pass;
         for slot in &unit.slots {
-            if unit.arrival && shared.is_at_home(*slot, self.lane) {
-                // It comes back from somewhere, unseen: all must be applied that was before.
-                comes_back = true;
-                others.extend((0..shared.lanes.len()).filter(|other| *other != self.lane));
-            } else if unit.arrival && shared.holds(*slot, self.lane) && !shared.is_last(*slot, self.lane) {
-                // Its order among the others would change while they may still have something of before.
-                return Err(came_back(*slot, &shared.lanes[self.lane].name));
+            if let Verdict::Wait = self.verdict_on(shared, unit, *slot, batch)? {
+                verdict = Verdict::Wait;
             }
-            self.first_seen(shared, *slot);
-            others.extend(shared.before(*slot, self.lane));
         }
+        Ok(verdict)
+    }
+
+    /// The same for one of its slots.
+    ///
+    /// It was executed between two answers of its own node. What other nodes wrote to the slot before lies before any answer that
+    /// was asked for after that; what they wrote to it later lies behind it if they did not serve the slot anew in between.
+    fn verdict_on(
+        &mut self,
+        shared: &mut Shared,
+        unit: &Unit,
+        slot: u16,
+        (read, replid): (u64, ReplicationId),
+    ) -> Result<Verdict> {
+        let end = unit.end.0;
+        let own = &shared.lanes[self.lane];
+        let before = own.samples.before_offset(unit.first);
+        if unit.arrival
+            && shared.slots.holds(slot, self.lane, end)
+            && before.is_none_or(|before| before.layout.owned.contains(slot))
+        {
+            return Err(came_back(slot, &own.name));
+        }
+        if shared.slots.is_at_home(slot, self.lane) {
+            self.alive.remove(&slot);
+            return Ok(Verdict::Pass);
+        }
+        let since = before.map(|before| before.asked);
+        let until = own.samples.after_offset(replid, end).map_or(read, |after| after.answered.min(read));
+        if shared.slots.tenure(slot, self.lane, end).is_none() {
+            shared.slots.begin(slot, self.lane, unit.first);
+        }
+        let Some((others, floor)) = shared.slots.before(slot, self.lane, end) else { return Ok(Verdict::Pass) };
         let mut wait = false;
-        let mut all_applied = true;
-        for other in &others {
-            let Some((_, view)) = self.fences.get(other).filter(|(asked, _)| *asked >= number) else {
-                self.wanted.insert(*other);
-                wait = true;
+        for other in (0..shared.lanes.len()).filter(|other| *other != self.lane) {
+            // What has been passed on of a key that went to and fro is applied before it goes on.
+            let passed = shared.slots.passed_of(slot, other, &unit.keys);
+            wait |= passed > 0 && !shared.lanes[other].has_applied(passed);
+        }
+        let mut all_through = true;
+        for other in others {
+            let lane = &shared.lanes[other];
+            lane.check()?;
+            let needed =
+                floor.get(other).copied().unwrap_or_default().max(shared.slots.passed_of(slot, other, &unit.keys));
+            let current = |replid: Option<ReplicationId>| {
+                lane.read.is_some_and(|(read, _)| replid.is_none_or(|replid| replid == read))
+            };
+            let base = since.and_then(|since| lane.samples.before(since));
+            let cleared =
+                shared.slots.tenure(slot, self.lane, end).and_then(|at| shared.slots.cleared(slot, at, other));
+            // Of several units of one tenure each looks at what has come to be known since the one before.
+            let from =
+                cleared.filter(|cleared| base.is_none_or(|base| base.answered < cleared.answered)).or(base).cloned();
+            let mut past = lane.samples.after(until).filter(|sample| sample.offset >= needed && current(sample.replid));
+            let Some(fence) = past.clone().find(|sample| !sample.layout.is_settled(slot)).cloned() else {
+                self.wanted.insert(other);
+                (wait, all_through) = (true, false);
+                // A node that has lost a slot learns of it a moment later; one that has it anew says so.
+                let Some(last) = past.next_back() else { continue };
+                let late = *self.late.entry((slot, other)).or_insert_with(Instant::now);
+                let same = from.is_some_and(|from| from.layout.config_epoch == last.layout.config_epoch);
+                if late.elapsed() > LATE
+                    || (!same && self.has_stayed(shared, unit, slot, (last.answered, replid), false) == Some(false))
+                {
+                    return Err(came_back(slot, &lane.name));
+                }
+                if !same {
+                    self.wanted.insert(self.lane);
+                }
                 continue;
             };
-            let late = unit
-                .slots
-                .iter()
-                .find(|slot| !comes_back && view.owned.contains(**slot) && !view.migrating.contains(**slot));
-            if let Some(slot) = late {
-                let since = *self.fresh.entry(*slot).or_insert_with(Instant::now);
-                if since.elapsed() > LATE {
-                    return Err(came_back(*slot, &shared.lanes[*other].name));
-                }
-                self.wanted.insert(*other);
-                wait = true;
+            if !lane.is_through(slot, fence.offset, Some(&unit.keys)) {
+                self.blocking.insert(other);
+                (wait, all_through) = (true, false);
                 continue;
             }
-            match shared.is_behind(*other, (view.replid, view.offset), &unit.keys, unit.arrival) {
-                Some(applied) => all_applied &= applied,
-                None => wait = true,
+            let through = lane.is_through(slot, fence.offset, None);
+            let passed = shared.slots.passed(slot, other);
+            let importing = fence.layout.importing.contains(slot);
+            let known = from.as_ref().is_some_and(|from| from.answered >= fence.answered && cleared.is_some());
+            let same = from.as_ref().is_some_and(|from| from.layout.config_epoch == fence.layout.config_epoch);
+            // What its stream tells of explains a new claim as well, if it takes no keys one by one besides.
+            let told = from.as_ref().is_some_and(|from| {
+                let mut told =
+                    lane.imported.iter().filter(|(at, _)| *at > from.offset && *at <= fence.offset).peekable();
+                told.peek().is_some()
+                    && from.layout.importing.first().is_none()
+                    && fence.layout.importing.first().is_none()
+                    && told.all(|(_, ranges)| !ranges.iter().any(|range| range.contains(&slot)))
+            });
+            let same = known || told || (same && !importing);
+            let idle = through && from.is_some_and(|from| passed <= from.offset);
+            let mut clear = same;
+            if !same && !idle {
+                match self.has_stayed(shared, unit, slot, (fence.answered, replid), importing) {
+                    Some(true) => clear = !importing,
+                    Some(false) => return Err(came_back(slot, &shared.lanes[other].name)),
+                    None => {
+                        self.wanted.insert(self.lane);
+                        (wait, all_through) = (true, false);
+                        continue;
+                    }
+                }
+            }
+            if let Some(index) = shared.slots.tenure(slot, self.lane, end).filter(|_| clear) {
+                shared.slots.clear(slot, index, other, fence.clone());
+            }
+            let lane = &shared.lanes[other];
+            let through = through && lane.is_through(slot, fence.offset, None);
+            all_through &= through;
+            if through && !fence.layout.is_involved(slot) && passed <= fence.offset {
+                let offset = fence.offset;
+                shared.slots.settle(slot, other, offset);
             }
         }
         if wait {
             return Ok(Verdict::Wait);
         }
-        for slot in &unit.slots {
-            self.fresh.remove(slot);
-            for other in others.iter().filter(|_| all_applied) {
-                if self.fences.get(other).is_some_and(|(_, view)| !view.is_involved(*slot)) {
-                    shared.remove(*slot, *other);
-                }
-            }
+        if all_through {
+            shared.slots.confirm(slot, self.lane, end);
         }
+        self.late.retain(|(late, _), _| *late != slot);
         Ok(Verdict::Pass)
+    }
+
+    /// Whether the slot has stayed with this node from the unit on to an answer that was asked for after `time`: it cannot go
+    /// before all its keys have. `None`: not known yet.
+    fn has_stayed(
+        &self,
+        shared: &Shared,
+        unit: &Unit,
+        slot: u16,
+        (time, replid): (u64, ReplicationId),
+        all: bool,
+    ) -> Option<bool> {
+        let own = &shared.lanes[self.lane];
+        let sample = own.samples.after(time).find(|sample| sample.replid.is_none_or(|other| other == replid));
+        if sample.is_none_or(|sample| own.read.is_none_or(|(_, read)| read < sample.offset)) {
+            return (!self.has_room()).then_some(false);
+        }
+        let alive = self.alive.get(&slot);
+        let since = |key: &Vec<u8>| alive.and_then(|alive| alive.get(key)).is_some_and(|since| *since <= unit.end.0);
+        Some(if all {
+            unit.keys.iter().all(since)
+        } else {
+            alive.is_some_and(|alive| alive.values().any(|since| *since <= unit.end.0))
+        })
     }
 
     fn check_stuck(&self, shared: &Shared) -> Result<()> {
         let stuck = |lane: usize| shared.lanes[lane].waiting.is_some_and(|since| since.elapsed() > STUCK);
-        if stuck(self.lane) && self.fences.keys().all(|other| stuck(*other)) {
-            let text = "the shards wait for each other: slots moved to and fro faster than could be followed";
+        if stuck(self.lane) && !self.blocking.is_empty() && self.blocking.iter().all(|other| stuck(*other)) {
+            let text =
+                "the shards wait for each other: slots moved to and fro faster than could be followed; copy anew";
             return Err(Error::new(ErrorKind::Topology, text));
         }
         Ok(())
@@ -406,6 +506,9 @@ impl Unit {
         let mut unit = Self { removal: true, ..Self::default() };
         let mut depth = 0;
         for command in queued.batch.commands().skip(first) {
+            if unit.commands == 0 {
+                unit.first = command.offset();
+            }
             unit.commands += 1;
             unit.end = (command.offset(), command.db());
             match command.kind() {
@@ -446,6 +549,15 @@ fn named(command: &Command<'_>) -> Result<Vec<Vec<u8>>> {
     }
 }
 
+/// Whether the key of a command is there after it, whatever was before.
+fn keeps(name: &[u8]) -> bool {
+    const KEEP: [&str; 15] = [
+        "RESTORE", "SET", "INCR", "INCRBY", "DECR", "DECRBY", "APPEND", "HSET", "HMSET", "HINCRBY", "SADD", "ZADD",
+        "RPUSH", "LPUSH", "XADD",
+    ];
+    KEEP.iter().any(|keep| name.eq_ignore_ascii_case(keep.as_bytes()))
+}
+
 const ARRIVAL: &[u8] = b"RESTORE-ASKING";
 
 fn is_arrival(command: &Command<'_>) -> bool {
@@ -481,7 +593,8 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
 
 fn came_back(slot: u16, name: &str) -> Error {
     let text = format!(
-        "slot {slot} came back to {name} before its move away could be followed: the order of its writes cannot be told"
+        "slot {slot} moved there and back ({name}) faster than the copy follows: the order of its writes cannot be told; copy \
+         anew, and let a slot stay for a second before it moves again"
     );
     Error::new(ErrorKind::Topology, text)
 }

@@ -1,12 +1,13 @@
 //! Lanes of a simulated cluster: random histories of writes and moves, lags and interleavings. Whatever is applied must be
-//! applied in the order in which the cluster executed it, for each key.
+//! applied in the order in which the cluster executed it, for each key; or else there must be an error.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::board::{Board, place};
-use super::moves::{Crossing, Moment};
+use super::moves::Crossing;
 use super::view::{SlotSet, View};
+use crate::error::{Error, ErrorKind};
 use crate::record::{Batch, BatchBuilder, Kind, Mark, Position, ReplicationId};
 use crate::slot::slot;
 
@@ -36,13 +37,16 @@ struct Cluster {
     moves: BTreeMap<u16, usize>,
     present: BTreeSet<(usize, &'static str)>,
     streams: Vec<VecDeque<(u64, Vec<String>)>>,
+    epochs: Vec<u64>,
     offsets: Vec<u64>,
     truth: BTreeMap<String, Vec<String>>,
     executed: u64,
+    /// Slots move to the last node alone.
+    one_way: bool,
 }
 
 impl Cluster {
-    fn new(moves: usize) -> Self {
+    fn new(moves: usize, one_way: bool) -> Self {
         let slots: BTreeSet<u16> = KEYS.iter().map(|key| slot(key.as_bytes())).collect();
         Self {
             owner: slots.iter().enumerate().map(|(index, slot)| (*slot, index % NODES)).collect(),
@@ -50,9 +54,11 @@ impl Cluster {
             moves: slots.iter().map(|slot| (*slot, moves)).collect(),
             present: BTreeSet::new(),
             streams: vec![VecDeque::new(); NODES],
+            epochs: (1..).take(NODES).collect(),
             offsets: vec![0; NODES],
             truth: BTreeMap::new(),
             executed: 0,
+            one_way,
         }
     }
 
@@ -68,9 +74,10 @@ impl Cluster {
         let number = slot(key.as_bytes());
         let owner = self.owner[&number];
         match (random.below(5), self.target.get(&number).copied()) {
-            (0, None) if self.moves[&number] > 0 => {
+            (0, None) if self.moves[&number] > 0 && !(self.one_way && owner == NODES - 1) => {
                 *self.moves.get_mut(&number).unwrap() -= 1;
-                self.target.insert(number, (owner + 1 + random.below(NODES - 1)) % NODES);
+                let target = (owner + 1 + random.below(NODES - 1)) % NODES;
+                self.target.insert(number, if self.one_way { NODES - 1 } else { target });
             }
             (0 | 1, Some(target)) => {
                 let here = self.present.iter().find(|(node, key)| *node == owner && slot(key.as_bytes()) == number);
@@ -84,6 +91,10 @@ impl Cluster {
                 } else {
                     self.target.remove(&number);
                     self.owner.insert(number, target);
+                    let highest = self.epochs.iter().copied().max().unwrap();
+                    if self.epochs[target] != highest {
+                        self.epochs[target] = highest + 1;
+                    }
                 }
             }
             (choice, target) => {
@@ -100,21 +111,22 @@ impl Cluster {
         }
     }
 
-    fn view(&self, node: usize) -> Arc<View> {
+    fn view(&self, node: usize) -> View {
         let set = |wanted: &dyn Fn(u16) -> bool| {
             let mut set = SlotSet::new();
             self.owner.keys().filter(|slot| wanted(**slot)).for_each(|slot| set.insert(*slot));
             set
         };
         let owns = |slot: u16| self.owner[&slot] == node;
-        Arc::new(View {
+        View {
             id: node.to_string(),
             replid: Some(replid(node)),
             offset: self.offsets[node],
+            config_epoch: self.epochs[node],
             owned: set(&owns),
             migrating: set(&|slot| owns(slot) && self.target.contains_key(&slot)),
             importing: set(&|slot| self.target.get(&slot) == Some(&node)),
-        })
+        }
     }
 
     /// What a lane reads next of a node's stream.
@@ -139,54 +151,75 @@ fn applied(words: &[String]) -> String {
     words.join(" ").replace("RESTORE-ASKING", "RESTORE").replace(" REPLACE", "")
 }
 
-/// Runs one history. `None`: the lanes could not go on.
-fn run(seed: u64, moves: usize) -> Option<()> {
+/// How a history ended that was not applied in a wrong order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Exact,
+    Refused,
+    Stuck,
+}
+
+/// What makes histories different.
+#[derive(Clone, Copy)]
+struct History {
+    moves: usize,
+    one_way: bool,
+    /// How often the cluster does something, nodes are asked, and lanes read and write, in comparison.
+    cluster: usize,
+    asked: usize,
+    lanes: usize,
+}
+
+/// A question to a node that is under way: when it was asked, and the answer.
+type Question = Option<(u64, Option<View>)>;
+
+async fn run(seed: u64, kind: History) -> Ended {
     let mut random = Random(seed * 2_654_435_769 + 1);
-    let mut cluster = Cluster::new(moves);
+    let mut cluster = Cluster::new(kind.moves, kind.one_way);
     let names = (0..NODES).map(|node| node.to_string()).collect();
-    let owner = cluster.owner.clone();
-    let board = Arc::new(Board::without_nodes(names, |slot| Some(owner.get(&slot).copied().unwrap_or(0))));
+    let board = Arc::new(Board::without_nodes(names, (0..NODES).map(|node| cluster.view(node)).collect()));
     for (node, lane) in board.lock().lanes.iter_mut().enumerate() {
         // The end of the snapshot.
         (lane.read, lane.passed, lane.applied) =
             (Some((replid(node), 0)), Some((replid(node), 0)), Some((replid(node), 0)));
     }
     let mut lanes: Vec<Crossing> = (0..NODES).map(|lane| Crossing::new(board.clone(), lane)).collect();
-    let mut asked: Vec<Vec<(usize, Moment)>> = vec![Vec::new(); NODES];
+    let mut asked: Vec<Question> = (0..NODES).map(|_| None).collect();
+    let mut wanted: BTreeSet<usize> = BTreeSet::new();
     let mut sinks: Vec<VecDeque<Batch>> = (0..NODES).map(|_| VecDeque::new()).collect();
     let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut steps = 300;
-    let mut idle = 0;
+    let (mut steps, mut idle) = (120, 0);
     loop {
         let lane = random.below(NODES);
         let mut progress = false;
-        match random.below(5) {
-            0 if steps > 0 => {
-                (0..random.below(6)).for_each(|_| cluster.step(&mut random));
-                steps -= 1;
-                progress = true;
+        match random.below(kind.cluster + 4 * kind.lanes + 2 + kind.asked) {
+            choice if choice < kind.cluster => {
+                if steps > 0 {
+                    (0..random.below(6)).for_each(|_| cluster.step(&mut random));
+                    steps -= 1;
+                    progress = true;
+                }
             }
-            1 => {
+            choice if choice < kind.cluster + kind.lanes => {
                 if let Some(batch) = cluster.read(lane, 1 + random.below(4)) {
-                    sinks[lane].extend(lanes[lane].push(batch).unwrap());
+                    match lanes[lane].push(batch) {
+                        Ok(batch) => sinks[lane].extend(batch),
+                        Err(error) => return refused(&error),
+                    }
                     progress = true;
                 }
             }
-            2 if !lanes[lane].is_empty() => {
-                let Ok(advanced) = lanes[lane].advance() else { return None };
-                if let Some(batch) = advanced {
-                    sinks[lane].push_back(batch);
-                    progress = true;
+            choice if choice < kind.cluster + 3 * kind.lanes => {
+                match lanes[lane].advance() {
+                    Ok(batch) => {
+                        progress = batch.is_some();
+                        sinks[lane].extend(batch);
+                    }
+                    Err(error) => return refused(&error),
                 }
-                let (wanted, moment) = lanes[lane].take_wanted();
-                asked[lane].extend(wanted.into_iter().map(|node| (node, moment)));
+                wanted.extend(lanes[lane].take_wanted());
             }
-            3 => {
-                for (node, moment) in asked[lane].drain(..) {
-                    lanes[lane].answer(node, moment, cluster.view(node));
-                }
-            }
-            _ => {
+            choice if choice < kind.cluster + 4 * kind.lanes => {
                 if let Some(batch) = sinks[lane].pop_front() {
                     for command in batch.commands() {
                         let words: Vec<String> =
@@ -197,6 +230,17 @@ fn run(seed: u64, moves: usize) -> Option<()> {
                     progress = true;
                 }
             }
+            // A node is asked because it is time to, or somebody wants to know.
+            choice => match &mut asked[lane] {
+                None if choice < kind.cluster + 4 * kind.lanes + 2 && !wanted.remove(&lane) => {}
+                question @ None => *question = Some((board.lock().tick(), None)),
+                Some((_, view @ None)) => *view = Some(cluster.view(lane)),
+                Some((_, Some(_))) => {
+                    if let Some((time, Some(view))) = asked[lane].take() {
+                        board.sampled(lane, time, view);
+                    }
+                }
+            },
         }
         idle = if progress { 0 } else { idle + 1 };
         let done = steps == 0
@@ -205,17 +249,54 @@ fn run(seed: u64, moves: usize) -> Option<()> {
             && sinks.iter().all(VecDeque::is_empty);
         if done {
             assert_eq!(seen, cluster.truth, "seed {seed}");
-            return Some(());
+            return Ended::Exact;
         }
-        if idle > 5000 {
-            return None;
+        if idle == 5000 {
+            // Whatever has waited for so long gives up.
+            tokio::time::advance(std::time::Duration::from_secs(70)).await;
+        }
+        if idle > 10_000 {
+            return Ended::Stuck;
         }
     }
 }
 
-#[test]
-fn slots_that_move_once_are_followed_exactly() {
-    for seed in 0..300 {
-        assert!(run(seed, 1).is_some(), "seed {seed}: the lanes wait for each other");
+fn refused(error: &Error) -> Ended {
+    assert_eq!(error.kind(), ErrorKind::Topology, "{error}");
+    Ended::Refused
+}
+
+/// How many of the histories ended how: exact, refused. None may get stuck.
+async fn count(seeds: std::ops::Range<u64>, kind: History) -> (usize, usize) {
+    let (mut exact, mut refused) = (0, 0);
+    for seed in seeds {
+        match run(seed, kind).await {
+            Ended::Exact => exact += 1,
+            Ended::Refused => refused += 1,
+            Ended::Stuck => panic!("seed {seed}: the lanes wait for each other"),
+        }
+    }
+    (exact, refused)
+}
+
+fn many() -> u64 {
+    std::env::var("RDTS_FLEET_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10)
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_move_once_are_followed_exactly() {
+    let kind = History { moves: 1, cluster: 1, asked: 1, lanes: 1, one_way: true };
+    let (exact, refused) = count(0..many(), kind).await;
+    println!("once: {exact} exact, {refused} refused");
+    assert_eq!(refused, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_move_to_and_fro_are_followed_exactly_or_refused() {
+    for moves in [2, 5] {
+        for (cluster, asked, lanes) in [(1, 1, 1), (1, 20, 3), (6, 40, 1)] {
+            let (exact, refused) = count(0..many(), History { moves, cluster, asked, lanes, one_way: false }).await;
+            println!("{moves} moves, {cluster}:{asked}:{lanes}: {exact} exact, {refused} refused");
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! What a node of a cluster says of itself: which slots it serves, and how far its stream is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rdts_resp::Reply;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::board::Board;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::net::Connection;
 use crate::record::ReplicationId;
@@ -23,6 +24,8 @@ pub(super) struct View {
     /// How far its stream was after it was asked for its slots: what it wrote while it served one that it does not serve by this
     /// view lies before.
     pub(super) offset: u64,
+    /// The version of its claim to slots: grows whenever it takes over a slot from a node with a later one.
+    pub(super) config_epoch: u64,
     pub(super) owned: SlotSet,
     /// Slots that it is giving away or taking, key by key.
     pub(super) migrating: SlotSet,
@@ -40,6 +43,20 @@ impl SlotSet {
 
     pub(super) fn insert(&mut self, slot: u16) {
         self.0[usize::from(slot / 64)] |= 1 << (slot % 64);
+    }
+
+    pub(super) fn remove(&mut self, slot: u16) {
+        self.0[usize::from(slot / 64)] &= !(1 << (slot % 64));
+    }
+
+    /// Those of this set that are in none of `others`.
+    pub(super) fn without(&self, others: [&Self; 3]) -> impl Iterator<Item = u16> {
+        let left = (0..SLOTS / 64).map(move |word| {
+            let at = usize::from(word);
+            (word, others.iter().fold(self.0[at], |left, other| left & !other.0[at]))
+        });
+        left.filter(|(_, bits)| *bits != 0)
+            .flat_map(|(word, bits)| (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit))
     }
 
     pub(super) fn contains(&self, slot: u16) -> bool {
@@ -81,6 +98,7 @@ impl View {
         let own = nodes.lines().find(|line| line.split(' ').nth(2).is_some_and(|flags| flags.contains("myself")));
         let own = own.ok_or_else(nonsense)?;
         let id = own.split(' ').next().unwrap_or_default().to_owned();
+        let config_epoch = own.split(' ').nth(6).and_then(|epoch| epoch.parse().ok()).ok_or_else(nonsense)?;
         let (mut owned, mut migrating, mut importing) = (SlotSet::new(), SlotSet::new(), SlotSet::new());
         let slot = |text: &str| text.parse::<u16>().ok().filter(|slot| *slot < SLOTS).ok_or_else(nonsense);
         for word in own.split(' ').skip(8).filter(|word| !word.is_empty()) {
@@ -95,7 +113,7 @@ impl View {
             let (first, last) = word.split_once('-').unwrap_or((word, word));
             (slot(first)?..=slot(last)?).for_each(|slot| owned.insert(slot));
         }
-        Ok(Self { id, replid, offset, owned, migrating, importing })
+        Ok(Self { id, replid, offset, config_epoch, owned, migrating, importing })
     }
 }
 
@@ -119,73 +137,64 @@ pub(super) async fn atomic_move(connection: &mut Connection) -> Result<Option<St
     Ok(None)
 }
 
-type Question = oneshot::Sender<Result<Arc<View>>>;
-
-/// Asks one node, over one connection, for whoever has a question: several at once get the same answer.
+/// Asks one node again and again, and at once if somebody needs to know; what it says goes to the board.
 #[derive(Debug)]
 pub(super) struct Asker {
-    questions: mpsc::UnboundedSender<Question>,
+    wanted: Arc<Notify>,
     _task: JoinSet<()>,
 }
 
-/// Between two attempts to ask a node that cannot be asked: the link to it is broken as well, and its shard looks for it.
-const PAUSE: Duration = Duration::from_millis(50);
+/// So often a node is asked even if nobody waits for it: a slot that moves again sooner than after a few of these is ambiguous.
+const ROUND: Duration = Duration::from_millis(100);
+/// The least time between two questions, and between two attempts to ask a node that cannot be asked: the link to it is broken as
+/// well then, and its shard looks for it.
+const PAUSE: Duration = Duration::from_millis(5);
 
 impl Asker {
-    pub(super) fn start(node: SourceNode) -> Self {
-        let (questions, receiver) = mpsc::unbounded_channel();
+    /// Asks `node`, that of a lane of the board, for as long as this is there.
+    pub(super) fn start(node: SourceNode, lane: usize, board: Weak<Board>) -> Self {
+        let wanted = Arc::new(Notify::new());
         let mut task = JoinSet::new();
-        task.spawn(answer(node, receiver));
-        Self { questions, _task: task }
+        task.spawn(ask(node, lane, board, wanted.clone()));
+        Self { wanted, _task: task }
     }
 
-    /// The node's view, asked for after this call.
-    pub(super) fn ask(&self) -> oneshot::Receiver<Result<Arc<View>>> {
-        let (sender, receiver) = oneshot::channel();
-        // If the task is gone the receiver says so.
-        let _ = self.questions.send(sender);
-        receiver
+    /// Has the node asked once more, after this call.
+    pub(super) fn ask(&self) {
+        self.wanted.notify_one();
     }
 }
 
-async fn answer(node: SourceNode, mut questions: mpsc::UnboundedReceiver<Question>) {
+async fn ask(node: SourceNode, lane: usize, board: Weak<Board>, wanted: Arc<Notify>) {
     let mut connection: Option<Connection> = None;
-    while let Some(first) = questions.recv().await {
-        let mut waiting = vec![first];
-        loop {
-            while let Ok(more) = questions.try_recv() {
-                waiting.push(more);
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let _ = tokio::time::timeout(ROUND, wanted.notified()).await;
+        let address = node.address();
+        // After a promotion the shard is somewhere else.
+        let mut open = match connection.take().filter(|open| *open.address() == address) {
+            Some(open) => Ok(open),
+            None => node.connect().await,
+        };
+        let Some(asked) = board.upgrade().map(|board| board.lock().tick()) else { return };
+        let view = match &mut open {
+            Ok(open) => View::ask(open).await,
+            Err(_) => Err(Error::new(ErrorKind::Connect, "cannot be asked")),
+        };
+        let Some(board) = board.upgrade() else { return };
+        match (view, open) {
+            (Ok(view), Ok(open)) => {
+                connection = Some(open);
+                board.sampled(lane, asked, view);
             }
-            waiting.retain(|question| !question.is_closed());
-            if waiting.is_empty() {
-                break;
+            (Err(error), _) | (_, Err(error)) if error.retry() == Retry::Resume => {
+                tracing::debug!(%error, "a node cannot be asked for its slots");
+                wanted.notify_one();
+                tokio::time::sleep(10 * PAUSE).await;
             }
-            let address = node.address();
-            // After a promotion the shard is somewhere else.
-            let mut open = match connection.take().filter(|open| *open.address() == address) {
-                Some(open) => Ok(open),
-                None => node.connect().await,
-            };
-            let view = match &mut open {
-                Ok(open) => View::ask(open).await,
-                Err(_) => Err(Error::new(ErrorKind::Connect, "cannot be asked")),
-            };
-            match (view, open) {
-                (Ok(view), Ok(open)) => {
-                    connection = Some(open);
-                    let view = Arc::new(view);
-                    waiting.drain(..).for_each(|question| drop(question.send(Ok(view.clone()))));
-                    break;
-                }
-                (Err(error), _) | (_, Err(error)) if error.retry() == Retry::Resume => {
-                    tracing::debug!(%error, "a node cannot be asked for its slots");
-                    tokio::time::sleep(PAUSE).await;
-                }
-                (Err(error), _) | (_, Err(error)) => {
-                    let (kind, text) = (error.kind(), error.to_string());
-                    waiting.drain(..).for_each(|question| drop(question.send(Err(Error::new(kind, text.clone())))));
-                    break;
-                }
+            (Err(error), _) | (_, Err(error)) => {
+                board.failed(lane, error.kind(), error.to_string());
+                return;
             }
         }
     }
@@ -207,7 +216,7 @@ mod tests {
             (of(&view.owned), of(&view.migrating), of(&view.importing)),
             (vec![10, 11, 12, 77], vec![11], vec![3])
         );
-        assert_eq!((view.id.as_str(), view.offset), ("bb", 17));
+        assert_eq!((view.id.as_str(), view.offset, view.config_epoch), ("bb", 17, 2));
         assert_eq!(View::read(nodes, "role:slave\r\n").unwrap_err().kind(), ErrorKind::NotReady);
         for nodes in ["", "bb x myself - 0 0 2 c 1-x", "bb x myself - 0 0 2 connected link 99999"] {
             assert_eq!(View::read(nodes, info).unwrap_err().kind(), ErrorKind::Topology, "{nodes}");

@@ -165,7 +165,11 @@ impl Locate for ClusterShard {
         })?;
         let primary = {
             let mut known = lock();
-            let shard = topology.shards().iter().find(|shard| known.nodes.contains(&shard.primary.id));
+            let of_known = topology.shards().iter().find(|shard| known.nodes.contains(&shard.primary.id));
+            // From 7.0 on CLUSTER SLOTS lists no replica that has just come: if such a one is promoted, the former primary, which
+            // follows it now, tells who it is.
+            let followed = |shard: &&Shard| shard.replicas.iter().any(|replica| replica.address == last);
+            let shard = of_known.or_else(|| topology.shards().iter().find(followed));
             match shard {
                 Some(shard) => {
                     known.learn(&topology, shard);
