@@ -280,7 +280,7 @@ async fn count(seeds: std::ops::Range<u64>, kind: History) -> (usize, usize) {
 }
 
 fn many() -> u64 {
-    std::env::var("RDTS_FLEET_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10)
+    std::env::var("RDTS_FLEET_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(5)
 }
 
 #[tokio::test(start_paused = true)]
