@@ -130,18 +130,20 @@ impl Lanes {
         Ok(())
     }
 
-    /// Sends what waits, and waits until all of it is applied.
+    /// Sends what waits, and waits until all of it is applied. After an error nothing is sent, but what the other lanes have under way is
+    /// waited for: what is in front of the error counts.
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        self.check()?;
+        let mut result = self.check();
         for lane in 0..self.sinks.len() {
-            self.send(lane).await?;
+            if result.is_ok() {
+                result = self.send(lane).await;
+            }
         }
-        for lane in 0..self.sinks.len() {
-            let result = self.sinks[lane].flush().await;
-            self.noted(result)?;
+        for sink in &mut self.sinks {
+            result = result.and(sink.flush().await);
         }
         self.prune();
-        Ok(())
+        self.noted(result)
     }
 
     /// The error that was met before, if any.

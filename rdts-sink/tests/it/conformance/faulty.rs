@@ -150,7 +150,7 @@ impl Harness for Bad {
     type Sink = Faulty;
 
     fn abilities(&self) -> Abilities {
-        of_memory().patience(Duration::from_millis(300))
+        of_memory().patience(Duration::from_secs(2))
     }
 
     async fn sink(&mut self) -> Result<Faulty> {
