@@ -1,10 +1,11 @@
 //! Slots that move from one node to another, in both ways that servers have.
 
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use redis::{Connection, Value};
 
-use super::{Cluster, NodeView};
+use super::{Cluster, NodeView, SETTLE};
 use crate::wire::{array, bytes};
 
 /// Keys that one `MIGRATE` takes with it, as many as `redis-cli` gives it.
@@ -185,12 +186,24 @@ impl<'a> OpenSlot<'a> {
 
     #[track_caller]
     fn at_source<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Value {
-        run(&mut self.source, args).unwrap_or_else(|error| panic!("{self:?}: the source says {error}"))
+        confirmed(&mut self.source, args).unwrap_or_else(|error| panic!("{self:?}: the source says {error}"))
     }
 
     #[track_caller]
     fn at_target<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Value {
-        run(&mut self.target, args).unwrap_or_else(|error| panic!("{self:?}: the target says {error}"))
+        confirmed(&mut self.target, args).unwrap_or_else(|error| panic!("{self:?}: the target says {error}"))
+    }
+}
+
+/// Valkey gives its replicas two seconds to confirm a change of the slots, which may be too little on a machine that is busy with
+/// other tests. The same change may be asked for again.
+fn confirmed<A: AsRef<[u8]>>(connection: &mut Connection, args: &[A]) -> redis::RedisResult<Value> {
+    let started = Instant::now();
+    loop {
+        match run(connection, args) {
+            Err(error) if error.code() == Some("NOREPLICAS") && started.elapsed() < SETTLE => {}
+            reply => return reply,
+        }
     }
 }
 
