@@ -87,6 +87,7 @@
 //! ready and a link to a source that broke in the stream ([`source::Reconnect`]).
 
 pub mod adapt;
+pub mod checkpoint;
 pub mod cluster;
 #[cfg(feature = "codis")]
 pub mod codis;

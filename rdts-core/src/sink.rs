@@ -53,6 +53,13 @@ pub trait Sink: Send + 'static {
     /// What this sink takes.
     fn capabilities(&self) -> Capabilities;
 
+    /// Where a run before has brought the target, as the target itself says ([`checkpoint`](crate::checkpoint)): the source has to be read from
+    /// there on. A sink of several lanes says where the last of them is; it drops by itself what the others have already. `None` if
+    /// the target holds nothing of this task, or the sink keeps no checkpoint.
+    fn resumed(&self) -> Option<Position> {
+        None
+    }
+
     /// Accepts a batch, once there is room for it.
     ///
     /// # Errors
@@ -83,6 +90,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The object-safe twin of [`Sink`]; every sink is one.
 trait DynSink: Send {
     fn capabilities(&self) -> Capabilities;
+    fn resumed(&self) -> Option<Position>;
     fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>>;
     fn acked(&self) -> Watermark;
     fn flush(&mut self) -> BoxFuture<'_, Result<()>>;
@@ -92,6 +100,9 @@ trait DynSink: Send {
 impl<S: Sink> DynSink for S {
     fn capabilities(&self) -> Capabilities {
         Sink::capabilities(self)
+    }
+    fn resumed(&self) -> Option<Position> {
+        Sink::resumed(self)
     }
     fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>> {
         Box::pin(Sink::write(self, batch))
@@ -126,6 +137,9 @@ impl fmt::Debug for BoxSink {
 impl Sink for BoxSink {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
+    }
+    fn resumed(&self) -> Option<Position> {
+        self.0.resumed()
     }
     async fn write(&mut self, batch: Batch) -> Result<()> {
         self.0.write(batch).await

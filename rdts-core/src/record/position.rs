@@ -107,3 +107,60 @@ impl Position {
         matches!(self, Self::Stream { .. })
     }
 }
+
+/// `snapshot REPLID OFFSET BYTES` or `stream REPLID OFFSET DB`: the form in which positions are stored.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Snapshot { replid, offset, rdb_bytes } => write!(f, "snapshot {replid} {offset} {rdb_bytes}"),
+            Self::Stream { replid, offset, db } => write!(f, "stream {replid} {offset} {db}"),
+        }
+    }
+}
+
+impl FromStr for Position {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let nonsense = || Error::protocol(format!("'{}' is no position", text.escape_debug()));
+        let mut words = text.split(' ');
+        let mut word = || words.next().ok_or_else(nonsense);
+        let phase = word()?;
+        let replid = word()?.parse()?;
+        let offset = word()?.parse().map_err(|_| nonsense())?;
+        let last = word()?;
+        let position = match phase {
+            "snapshot" => Self::Snapshot { replid, offset, rdb_bytes: last.parse().map_err(|_| nonsense())? },
+            "stream" => Self::Stream { replid, offset, db: last.parse().map_err(|_| nonsense())? },
+            _ => return Err(nonsense()),
+        };
+        words.next().map_or(Ok(position), |_| Err(nonsense()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_back_as_they_were_written() {
+        let replid = "4c1b873d2c85f0b3c32321aee14c7ef5363543d4".parse().unwrap();
+        for position in [Position::snapshot(replid, 7, u64::MAX), Position::stream(ReplicationId::NONE, u64::MAX, 15)] {
+            assert_eq!(position.to_string().parse::<Position>().unwrap(), position);
+        }
+        let id = "a".repeat(40);
+        for text in [
+            "",
+            "stream",
+            "stream x 1 2",
+            &format!("stream {id} 1"),
+            &format!("stream {id} 1 2 3"),
+            &format!("Stream {id} 1 2"),
+            &format!("stream {id} -1 2"),
+            &format!("stream {id} 1 5000000000"),
+        ] {
+            assert!(text.parse::<Position>().is_err(), "{text}");
+        }
+    }
+}
