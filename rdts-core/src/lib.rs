@@ -94,6 +94,7 @@ pub mod codis;
 pub mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod control;
 pub mod endpoint;
 pub mod error;
 pub mod filter;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Skipped;
-use crate::record::Position;
+use crate::record::{Batch, Position};
 use crate::sink::{Sink, Watermark};
 use crate::source::Source;
 
@@ -71,6 +72,7 @@ pub struct Handle {
     goal: Arc<watch::Sender<Goal>>,
     report: Arc<Mutex<Report>>,
     flush: Arc<Notify>,
+    control: Control,
 }
 
 impl Handle {
@@ -92,6 +94,11 @@ impl Handle {
         self.flush.notify_one();
     }
 
+    /// Pauses it, lets it go on, limits its rate.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// What it has done so far.
     pub fn report(&self) -> Report {
         *self.report.lock().unwrap_or_else(PoisonError::into_inner)
@@ -111,8 +118,20 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
     /// Joins `source` and `sink`.
     pub fn new(source: S, sink: K) -> Self {
         let (sender, goal) = watch::channel(Goal::SourceEnds);
-        let handle = Handle { goal: Arc::new(sender), report: Arc::default(), flush: Arc::default() };
+        let handle = Handle {
+            goal: Arc::new(sender),
+            report: Arc::default(),
+            flush: Arc::default(),
+            control: Control::default(),
+        };
         Self { source, sink, goal, handle }
+    }
+
+    /// Obeys `control` together with others that do.
+    #[must_use]
+    pub fn with_control(mut self, control: Control) -> Self {
+        self.handle.control = control;
+        self
     }
 
     /// A handle to watch and steer the run.
@@ -163,9 +182,10 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
                     self.sink.flush().await?;
                     self.tell().await?;
                 }
-                batch = self.source.next() => {
+                batch = next(&self.handle.control, &mut self.source) => {
                     let Some(batch) = batch? else { return Ok(()) };
                     let (position, urgent) = (*batch.position(), batch.is_urgent());
+                    self.handle.control.took(batch.len(), batch.bytes().len());
                     self.sink.write(batch).await?;
                     wrote = true;
                     self.handle.report.lock().unwrap_or_else(PoisonError::into_inner).read = Some(position);
@@ -203,4 +223,9 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
         report.applied = self.sink.acked();
         report.skipped = self.source.skipped();
     }
+}
+
+async fn next(control: &Control, source: &mut impl Source) -> Result<Option<Batch>> {
+    control.may_take().await;
+    source.next().await
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::board::Board;
 use super::open::ShardSource;
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ledger::{Counts, Skipped};
 use crate::pipeline::{self, Pipeline};
@@ -97,9 +98,15 @@ pub struct Finished {
 pub struct Handle {
     shards: Arc<Vec<(String, pipeline::Handle, Option<SourceNode>)>>,
     goal: Arc<watch::Sender<Option<Vec<u64>>>>,
+    control: Control,
 }
 
 impl Handle {
+    /// Pauses all shards, lets them go on, limits the rate of all together.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// What has been done so far.
     pub fn report(&self) -> Report {
         let mut sum = Report::default();
@@ -176,9 +183,10 @@ impl Fleet {
     pub fn new(shards: Vec<Shard>) -> Self {
         let (sender, goal) = watch::channel(None);
         let (mut pipelines, mut handles, mut boards) = (Vec::new(), Vec::new(), Vec::new());
+        let control = Control::default();
         for Shard { source, sink } in shards {
             let ShardSource { name, source, node, lane, .. } = source;
-            let pipeline = Pipeline::new(source, sink);
+            let pipeline = Pipeline::new(source, sink).with_control(control.clone());
             if let Some((board, index)) = &lane {
                 board.attach(*index, pipeline.handle());
             }
@@ -186,7 +194,7 @@ impl Fleet {
             handles.push((name, pipeline.handle(), node));
             pipelines.push(pipeline);
         }
-        let handle = Handle { shards: Arc::new(handles), goal: Arc::new(sender) };
+        let handle = Handle { shards: Arc::new(handles), goal: Arc::new(sender), control };
         Self { pipelines, boards, goal, handle }
     }
 

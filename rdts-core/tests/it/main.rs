@@ -6,6 +6,7 @@ mod aof;
 #[cfg(feature = "codis")]
 mod codis;
 mod command;
+mod pipeline;
 mod primary;
 mod reconnect;
 mod replica;
