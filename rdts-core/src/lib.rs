@@ -97,6 +97,8 @@ pub mod conformance;
 pub mod control;
 pub mod endpoint;
 pub mod error;
+#[doc(hidden)] // For those who test crashes; see there.
+pub mod failpoint;
 pub mod filter;
 pub mod fleet;
 pub mod ledger;

@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::ledger::Skipped;
 use crate::record::{Batch, Position};
 use crate::sink::{Sink, Watermark};
@@ -202,7 +203,11 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
     async fn tell(&mut self) -> Result<()> {
         self.publish();
         match self.sink.acked().position {
-            Some(position) => self.source.acknowledge(&position).await,
+            Some(position) => {
+                self.source.acknowledge(&position).await?;
+                failpoint::hit("pipeline.acknowledged");
+                Ok(())
+            }
             None => Ok(()),
         }
     }
