@@ -105,6 +105,7 @@ pub mod ledger;
 pub mod net;
 pub mod pipeline;
 pub mod primary;
+pub mod protection;
 pub mod record;
 pub mod replica;
 pub mod sentinel;

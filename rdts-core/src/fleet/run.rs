@@ -12,6 +12,7 @@ use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ledger::{Counts, Skipped};
 use crate::pipeline::{self, Pipeline};
+use crate::protection::Watch;
 use crate::sink::{BoxSink, Sink};
 use crate::source::{BoxSource, SourceNode};
 
@@ -210,6 +211,7 @@ impl Fleet {
             running.spawn(async move { (index, pipeline.run().await) });
         }
         let mut result = Ok(());
+        let _watch = Watch::start(self.handle.shards.iter().filter_map(|(_, _, node)| node.clone()));
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

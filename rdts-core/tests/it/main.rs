@@ -8,6 +8,7 @@ mod codis;
 mod command;
 mod pipeline;
 mod primary;
+mod protection;
 mod reconnect;
 mod replica;
 mod slot;
