@@ -3,6 +3,7 @@
 
 mod cluster;
 mod compare;
+mod fault_proxy;
 mod fill;
 mod load;
 mod program;
