@@ -44,8 +44,10 @@ mod samples;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod simulated;
+mod source;
 mod tenures;
 mod view;
 
-pub use open::{ShardSource, open};
+pub use open::{Shards, open};
 pub use run::{Finished, Fleet, Handle, Report, Shard};
+pub use source::ShardSource;

@@ -2,51 +2,60 @@
 
 use super::board::Board;
 use super::lane::Lane;
-use super::open::{ShardSource, replicas};
+use super::open::replicas;
+use super::source::ShardSource;
 use super::view::{View, atomic_move};
 use crate::cluster::{Topology, TopologyOptions};
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Connection, Deadlines};
-use crate::source::{Locator, ReplicaOptions};
+use crate::source::{Locator, ReplicaOptions, ReplicaSource};
 use crate::translate::Target;
 
-/// One source for each primary, all of them snapshots of one layout.
-pub(super) async fn open(
-    seeds: &[NodeAddress],
+/// The primaries of a cluster, none of which is moving a slot.
+#[derive(Debug)]
+pub(super) struct ClusterShards {
+    topology: Topology,
     options: TopologyOptions,
-    target: Target,
-    mut replica: ReplicaOptions,
-) -> Result<Vec<ShardSource>> {
-    let topology = Topology::discover(seeds, options.clone()).await?;
-    let before = views(&topology, options.deadlines).await?;
-    replica.translate.slot_moves = true;
-    let locators =
-        topology.shards().iter().map(|shard| Locator::cluster_shard(&topology, shard, options.clone())).collect();
-    let sources = replicas(locators, target, replica).await?;
-    // From here on the snapshots are made; whatever moves now is in the streams.
-    let after = views(&topology, options.deadlines).await?;
-    for (before, after) in before.iter().zip(&after) {
-        if before.id != after.id || before.owned != after.owned || before.config_epoch != after.config_epoch {
-            let text = "slots of the cluster were moved while the snapshots were started: run again when that is over";
-            return Err(Error::new(ErrorKind::Topology, text));
-        }
+    views: Vec<View>,
+}
+
+impl ClusterShards {
+    pub(super) async fn find(seeds: &[NodeAddress], options: TopologyOptions) -> Result<Self> {
+        let topology = Topology::discover(seeds, options.clone()).await?;
+        let views = views(&topology, options.deadlines).await?;
+        Ok(Self { topology, options, views })
     }
-    let names: Vec<String> = sources.iter().map(|source| source.address().to_string()).collect();
-    let nodes = sources.iter().map(crate::source::ReplicaSource::node).collect();
-    let board = Board::new(names.clone(), nodes, before);
-    let shards = sources.into_iter().zip(names).enumerate().map(|(index, (source, name))| {
-        let (node, length, offsets) = (source.node(), source.snapshot_len(), source.has_offsets());
-        let lane = Lane::new(source, board.clone(), index);
-        ShardSource {
-            node: Some(node),
-            snapshot_len: length,
-            has_offsets: offsets,
-            lane: Some((board.clone(), index)),
-            ..ShardSource::new(name, lane)
+
+    pub(super) fn count(&self) -> usize {
+        self.views.len()
+    }
+
+    /// One source for each primary, all of them snapshots of one layout.
+    pub(super) async fn open(self, target: Target, mut replica: ReplicaOptions) -> Result<Vec<ShardSource>> {
+        let Self { topology, options, views: before } = self;
+        replica.translate.slot_moves = true;
+        let locators =
+            topology.shards().iter().map(|shard| Locator::cluster_shard(&topology, shard, options.clone())).collect();
+        let sources = replicas(locators, target, replica).await?;
+        // From here on the snapshots are made; whatever moves now is in the streams.
+        let after = views(&topology, options.deadlines).await?;
+        for (before, after) in before.iter().zip(&after) {
+            if before.id != after.id || before.owned != after.owned || before.config_epoch != after.config_epoch {
+                let text =
+                    "slots of the cluster were moved while the snapshots were started: run again when that is over";
+                return Err(Error::new(ErrorKind::Topology, text));
+            }
         }
-    });
-    Ok(shards.collect())
+        let names: Vec<String> = sources.iter().map(|source| source.address().to_string()).collect();
+        let nodes = sources.iter().map(ReplicaSource::node).collect();
+        let board = Board::new(names.clone(), nodes, before);
+        let shards = sources.into_iter().zip(names).enumerate().map(|(index, (source, name))| {
+            let shard = ShardSource::wrapped(name, source, |source| Lane::new(source, board.clone(), index));
+            ShardSource { lane: Some((board.clone(), index)), ..shard }
+        });
+        Ok(shards.collect())
+    }
 }
 
 /// What the primaries say, none of which may be moving anything.

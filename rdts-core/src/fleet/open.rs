@@ -1,124 +1,92 @@
 //! From an endpoint to the sources of its shards.
 
-use std::fmt;
-use std::sync::Arc;
-
 use tokio::task::JoinSet;
 
-use super::board::Board;
-use super::cluster;
+use super::cluster::ClusterShards;
+use super::lane::OneOfMany;
+use super::source::ShardSource;
 use crate::cluster::TopologyOptions;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::{Connection, Deadlines};
+use crate::protection::SourceFacts;
 use crate::sentinel::Service;
-use crate::source::{BoxSource, Locator, ReplicaOptions, ReplicaSource, Source, SourceNode};
+use crate::source::{Locator, ReplicaOptions, ReplicaSource};
 use crate::translate::Target;
 
-/// The source of one shard, ready to be read.
-pub struct ShardSource {
-    pub(super) name: String,
-    pub(super) source: BoxSource,
-    pub(super) node: Option<SourceNode>,
-    pub(super) snapshot_len: Option<u64>,
-    pub(super) has_offsets: bool,
-    pub(super) lane: Option<(Arc<Board>, usize)>,
-}
-
-impl ShardSource {
-    /// Any source, under the name that errors and reports give it.
-    pub fn new(name: impl Into<String>, source: impl Source) -> Self {
-        let source = BoxSource::new(source);
-        Self { name: name.into(), source, node: None, snapshot_len: None, has_offsets: false, lane: None }
-    }
-
-    /// A replica of one node.
-    pub fn replica(name: impl Into<String>, source: ReplicaSource) -> Self {
-        let (node, length, offsets) = (source.node(), source.snapshot_len(), source.has_offsets());
-        Self { node: Some(node), snapshot_len: length, has_offsets: offsets, ..Self::new(name, source) }
-    }
-
-    /// Its name: the address that it had at first, as a rule.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The node that it reads from, if it is one.
-    pub fn node(&self) -> Option<&SourceNode> {
-        self.node.as_ref()
-    }
-
-    /// The length of its snapshot in bytes, if that is known.
-    pub fn snapshot_len(&self) -> Option<u64> {
-        self.snapshot_len
-    }
-
-    /// Whether its stream has offsets, so that one can say where to end.
-    pub fn has_offsets(&self) -> bool {
-        self.has_offsets
-    }
-
-    /// Sets [`snapshot_len`](Self::snapshot_len).
-    #[must_use]
-    pub fn with_snapshot_len(mut self, bytes: Option<u64>) -> Self {
-        self.snapshot_len = bytes;
-        self
-    }
-
-    /// The same with something between the source and whoever reads it, such as a [`Filtered`](crate::filter::Filtered).
-    #[must_use]
-    pub fn map(self, wrap: impl FnOnce(BoxSource) -> BoxSource) -> Self {
-        Self { source: wrap(self.source), ..self }
-    }
-}
-
-impl fmt::Debug for ShardSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShardSource").field("name", &self.name).field("node", &self.node).finish_non_exhaustive()
-    }
-}
-
-/// Opens the shards of a live source: one for a node or a Sentinel's primary, one for each address of a list, one for each primary of
-/// a cluster. Waits until the snapshots of all of them start. Nothing is written before.
-///
-/// In a cluster they are snapshots of one and the same layout: when a slot is on its way while they are made, that is an error.
+/// Finds and opens the shards of a live source: [`Shards::find`], [`Shards::open`].
 ///
 /// # Errors
-/// - what [`ReplicaSource::open`] and [`Topology::discover`](crate::cluster::Topology::discover) say;
-/// - [`Topology`](ErrorKind::Topology): slots of the cluster are being moved; wait until that is over;
-/// - [`Unsupported`](ErrorKind::Unsupported) for an endpoint that is no live source, and for one database of several shards.
+/// As those.
 pub async fn open(endpoint: &Endpoint, target: Target, options: ReplicaOptions) -> Result<Vec<ShardSource>> {
-    let deadlines = options.link.deadlines;
-    let locators = match endpoint {
-        Endpoint::Node { address, .. } => vec![Locator::from(address)],
-        Endpoint::Shards(addresses) => addresses.iter().map(Locator::from).collect(),
-        Endpoint::Sentinel { sentinels, service, credentials, .. } => {
-            let service = Service::new(sentinels.clone(), service.clone());
-            vec![Locator::sentinel(service.credentials(credentials.clone()).deadlines(deadlines))]
-        }
-        Endpoint::Cluster { seeds } => {
-            return cluster::open(seeds, TopologyOptions::default().deadlines(deadlines), target, options).await;
-        }
-        other => return Err(Error::new(ErrorKind::Unsupported, format!("{other} has no replication stream"))),
-    };
-    let several = locators.len() > 1;
-    let mut shards = Vec::new();
-    for source in replicas(locators, target, options).await? {
-        let name = source.address().to_string();
-        shards.push(if several {
-            let node = source.node();
-            let (length, offsets) = (source.snapshot_len(), source.has_offsets());
-            let source = super::lane::OneOfMany::new(source, shards.is_empty());
-            ShardSource {
-                node: Some(node),
-                snapshot_len: length,
-                has_offsets: offsets,
-                ..ShardSource::new(name, source)
+    Shards::find(endpoint, options.link.deadlines).await?.open(target, options).await
+}
+
+/// The shards of a live source, found and in order, and not opened yet: one for a node or a Sentinel's primary, one for each address of
+/// a list, one for each primary of a cluster.
+#[derive(Debug)]
+pub struct Shards(Found);
+
+#[derive(Debug)]
+enum Found {
+    Nodes(Vec<Locator>),
+    Cluster(Box<ClusterShards>),
+}
+
+impl Shards {
+    /// Finds the shards of `endpoint`. The order is that of the list, or of the first slots.
+    ///
+    /// # Errors
+    /// - what [`Topology::discover`](crate::cluster::Topology::discover) says;
+    /// - [`Topology`](ErrorKind::Topology): slots of the cluster are being moved; wait until that is over;
+    /// - [`Unsupported`](ErrorKind::Unsupported) for an endpoint that is no live source, and for one database of several shards.
+    pub async fn find(endpoint: &Endpoint, deadlines: Deadlines) -> Result<Self> {
+        Ok(Self(match endpoint {
+            Endpoint::Node { address, .. } => Found::Nodes(vec![Locator::from(address)]),
+            Endpoint::Shards(addresses) => Found::Nodes(addresses.iter().map(Locator::from).collect()),
+            Endpoint::Sentinel { sentinels, service, credentials, .. } => {
+                let service = Service::new(sentinels.clone(), service.clone());
+                let service = service.credentials(credentials.clone()).deadlines(deadlines);
+                Found::Nodes(vec![Locator::sentinel(service)])
             }
-        } else {
-            ShardSource::replica(name, source)
-        });
+            Endpoint::Cluster { seeds } => Found::Cluster(Box::new(
+                ClusterShards::find(seeds, TopologyOptions::default().deadlines(deadlines)).await?,
+            )),
+            other => return Err(Error::new(ErrorKind::Unsupported, format!("{other} has no replication stream"))),
+        }))
     }
-    Ok(shards)
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match &self.0 {
+            Found::Nodes(locators) => locators.len(),
+            Found::Cluster(cluster) => cluster.count(),
+        }
+    }
+
+    /// Becomes a replica of each, translating for `target`. Waits until all have agreed. Nothing is written before.
+    ///
+    /// In a cluster the snapshots are of one and the same layout: when a slot is on its way while they are made, that is an error. What
+    /// endangers a full copy of a source is logged as a warning ([`SourceFacts::before_copy`]).
+    ///
+    /// # Errors
+    /// As [`ReplicaSource::open`]; [`Topology`](ErrorKind::Topology) when slots were moved meanwhile.
+    pub async fn open(self, target: Target, options: ReplicaOptions) -> Result<Vec<ShardSource>> {
+        let locators = match self.0 {
+            Found::Nodes(locators) => locators,
+            Found::Cluster(cluster) => return cluster.open(target, options).await,
+        };
+        let several = locators.len() > 1;
+        let mut shards = Vec::new();
+        for source in replicas(locators, target, options).await? {
+            let (name, first) = (source.address().to_string(), shards.is_empty());
+            shards.push(match several {
+                true => ShardSource::wrapped(name, source, |source| OneOfMany::new(source, first)),
+                false => ShardSource::replica(name, source),
+            });
+        }
+        Ok(shards)
+    }
 }
 
 /// Opens all at once, and gives them in the order of the locators.
@@ -130,7 +98,10 @@ pub(super) async fn replicas(
     let mut opening = JoinSet::new();
     let count = locators.len();
     for (index, locator) in locators.into_iter().enumerate() {
-        opening.spawn(async move { (index, ReplicaSource::open(locator, target, options).await) });
+        opening.spawn(async move {
+            warn(&locator, options.link.deadlines).await;
+            (index, ReplicaSource::open(locator, target, options).await)
+        });
     }
     let mut opened: Vec<Option<ReplicaSource>> = (0..count).map(|_| None).collect();
     while let Some(done) = opening.join_next().await {
@@ -140,4 +111,15 @@ pub(super) async fn replicas(
         opened[index] = Some(source?);
     }
     Ok(opened.into_iter().flatten().collect())
+}
+
+/// Says what endangers a full copy. A source that cannot be asked is none that can be copied, and whoever opens it says why.
+async fn warn(locator: &Locator, deadlines: Deadlines) {
+    let ask = async {
+        let mut connection = Connection::open(&locator.locate().await?, deadlines).await?;
+        SourceFacts::ask(&mut connection).await
+    };
+    for concern in ask.await.map(|facts| facts.before_copy()).unwrap_or_default() {
+        tracing::warn!(source = locator.name(), "{concern}");
+    }
 }

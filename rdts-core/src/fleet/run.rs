@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::board::Board;
-use super::open::ShardSource;
+use super::source::ShardSource;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ledger::{Counts, Skipped};
