@@ -7,4 +7,6 @@ mod discover;
 mod topology;
 mod view;
 
+pub(crate) use view::{range_text, ranges};
+
 pub use topology::{Node, NodeId, Shard, Topology, TopologyOptions};

@@ -37,6 +37,7 @@
 mod board;
 mod cluster;
 mod lane;
+mod layout;
 mod moves;
 mod open;
 mod run;

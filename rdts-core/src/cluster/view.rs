@@ -140,7 +140,7 @@ fn node(reply: &Reply, from: &NodeAddress, options: &TopologyOptions) -> Option<
 }
 
 /// Ascending numbers as ranges.
-fn ranges(numbers: impl Iterator<Item = u16>) -> Vec<RangeInclusive<u16>> {
+pub(crate) fn ranges(numbers: impl Iterator<Item = u16>) -> Vec<RangeInclusive<u16>> {
     let mut ranges: Vec<RangeInclusive<u16>> = Vec::new();
     for number in numbers {
         match ranges.last_mut() {
@@ -151,14 +151,18 @@ fn ranges(numbers: impl Iterator<Item = u16>) -> Vec<RangeInclusive<u16>> {
     ranges
 }
 
+/// `4711`, `0-99`
+pub(crate) fn range_text(range: &RangeInclusive<u16>) -> String {
+    match (range.start(), range.end()) {
+        (start, end) if start == end => start.to_string(),
+        (start, end) => format!("{start}-{end}"),
+    }
+}
+
 /// `slots 0-99, 4711 and 12 more ranges`
 fn shown(ranges: &[RangeInclusive<u16>]) -> String {
     const FIRST: usize = 8;
-    let range = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
-        (start, end) if start == end => start.to_string(),
-        (start, end) => format!("{start}-{end}"),
-    };
-    let first: Vec<String> = ranges.iter().take(FIRST).map(range).collect();
+    let first: Vec<String> = ranges.iter().take(FIRST).map(range_text).collect();
     let more = match ranges.len().saturating_sub(FIRST) {
         0 => String::new(),
         more => format!(" and {more} more ranges"),

@@ -2,6 +2,7 @@
 
 use super::board::Board;
 use super::lane::Lane;
+use super::layout;
 use super::open::replicas;
 use super::source::ShardSource;
 use super::view::{View, atomic_move};
@@ -29,6 +30,10 @@ impl ClusterShards {
 
     pub(super) fn count(&self) -> usize {
         self.views.len()
+    }
+
+    pub(super) fn layout(&self) -> String {
+        layout::text(&self.views)
     }
 
     /// One source for each primary, all of them snapshots of one layout.

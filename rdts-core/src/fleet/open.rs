@@ -4,6 +4,7 @@ use tokio::task::JoinSet;
 
 use super::cluster::ClusterShards;
 use super::lane::OneOfMany;
+use super::layout;
 use super::source::ShardSource;
 use crate::cluster::TopologyOptions;
 use crate::endpoint::Endpoint;
@@ -61,6 +62,28 @@ impl Shards {
         match &self.0 {
             Found::Nodes(locators) => locators.len(),
             Found::Cluster(cluster) => cluster.count(),
+        }
+    }
+
+    /// Which node of a cluster has which slots, and since when, in a text to be kept with the state of a copy; `None` where there are no
+    /// slots. Offsets in the streams of several nodes mean something together only as long as this stays the same:
+    /// [`check_layout`](Self::check_layout).
+    pub fn layout(&self) -> Option<String> {
+        match &self.0 {
+            Found::Nodes(_) => None,
+            Found::Cluster(cluster) => Some(cluster.layout()),
+        }
+    }
+
+    /// Whether the slots are still, or again, where `layout` says, so that a copy that began then can be gone on with. That a replica was
+    /// promoted does not matter.
+    ///
+    /// # Errors
+    /// [`HistoryLost`](ErrorKind::HistoryLost) if slots have moved: which writes came before which cannot be told any more.
+    pub fn check_layout(&self, layout: &str) -> Result<()> {
+        match self.layout() {
+            Some(now) => layout::check(layout, &now),
+            None => Ok(()),
         }
     }
 
