@@ -3,10 +3,16 @@
 //! A sink that can do so writes its [`Position`](crate::record::Position) into the target, in one atomic step with the commands that bring
 //! the target there. Whatever fails afterwards, the key tells what is applied: [`Sink::resumed`](crate::sink::Sink::resumed) says where
 //! the source has to be read from.
+//!
+//! For a target that cannot do so there is [`AtLeastOnce`], which keeps the position elsewhere and promises less.
+
+mod store;
 
 use std::fmt;
 
 use crate::error::{Error, Result};
+
+pub use store::{AtLeastOnce, CheckpointStore, FileStore};
 
 /// The name of a task's checkpoint for one shard of the source. It is part of the names of keys in the target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
