@@ -19,11 +19,11 @@ use crate::crossing::{Crossing, execute};
 use crate::impossible::OnImpossible;
 use crate::judge;
 use crate::lanes::{Control, Lanes};
-use crate::node::{NodeOptions, NodeSink};
+use crate::node::{NodeOptions, Pipelined};
 
 /// How a [`CodisSink`] behaves.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CodisOptions {
     /// The connection to each group's primary.
     pub node: NodeOptions,
@@ -77,8 +77,13 @@ impl CodisSink {
     /// Connects to the primary of every group that has slots.
     ///
     /// # Errors
-    /// As [`NodeSink::connect`]; [`Topology`](ErrorKind::Topology) if slots move already.
+    /// As [`Connection::open`]; [`Topology`](ErrorKind::Topology) if slots move already, [`Unsupported`](ErrorKind::Unsupported) if
+    /// the options name a checkpoint.
     pub async fn connect(watch: &CodisWatch, options: CodisOptions) -> Result<Self> {
+        if options.node.checkpoint.is_some() {
+            // Commands that cross groups are executed in steps, which no transaction of one server could make a checkpoint part of.
+            return Err(Error::new(ErrorKind::Unsupported, "a Codis keeps no checkpoint"));
+        }
         watch.check()?;
         let topology = watch.topology();
         let groups: Vec<&Group> = topology.shards().collect();
@@ -87,7 +92,7 @@ impl CodisSink {
             let Some(primary) = group.primary() else {
                 return Err(Error::new(ErrorKind::Topology, format!("group {} has no server", group.id)));
             };
-            let sink = NodeSink::connect(primary, options.node).await?;
+            let sink = Pipelined::connect(primary, &options.node).await?;
             let target = sink.target();
             if oldest.is_none_or(|oldest| target.version() < oldest.version()) {
                 oldest = Some(target);

@@ -141,7 +141,8 @@ impl Judge {
         Ok(())
     }
 
-    fn count(&mut self, command: &Command<'_>) {
+    /// A command that is applied, whatever it answered.
+    pub(crate) fn count(&mut self, command: &Command<'_>) {
         self.counts.commands += 1;
         self.counts.bytes += command.raw().len() as u64;
     }
@@ -194,11 +195,11 @@ pub(crate) fn of_the_script(error: &[u8]) -> bool {
     !NOT_THE_SCRIPT.iter().any(|code| error.starts_with(code.as_bytes())) && !error.starts_with(b"ERR unknown command")
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
+pub(crate) fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     bytes[..bytes.len().min(200)].escape_ascii().to_string()
 }
 

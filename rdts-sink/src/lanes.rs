@@ -7,10 +7,10 @@ use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
 use rdts_core::net::Connection;
 use rdts_core::record::{Batch, BatchBuilder, Mark, Position};
-use rdts_core::sink::{Sink, Watermark};
+use rdts_core::sink::Watermark;
 use rdts_resp::encode;
 
-use crate::node::{Log, NodeSink};
+use crate::node::{Log, Pipelined};
 
 /// How many commands may be under way on one connection.
 pub(crate) const WINDOW_COMMANDS: u32 = 1000;
@@ -23,7 +23,7 @@ const PART_COMMANDS: usize = 250;
 /// [`flush`](Self::flush).
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    sinks: Vec<NodeSink>,
+    sinks: Vec<Pipelined>,
     /// Batches handed to each.
     sent: Vec<u64>,
     /// What waits to be sent, for each.
@@ -53,9 +53,9 @@ struct Pending {
 }
 
 impl Lanes {
-    pub(crate) fn new(mut sinks: Vec<NodeSink>, lost: &'static str) -> Self {
+    pub(crate) fn new(mut sinks: Vec<Pipelined>, lost: &'static str) -> Self {
         let count = sinks.len();
-        let logs = sinks.iter_mut().map(NodeSink::log).collect();
+        let logs = sinks.iter_mut().map(Pipelined::log).collect();
         Self {
             sinks,
             sent: vec![0; count],

@@ -1,44 +1,95 @@
 //! One Redis or Valkey server as a target.
+//!
+//! A [`NodeSink`] writes in one of two ways. Without a [checkpoint](NodeOptions::checkpoint) it pipelines: the quickest, and a connection
+//! that breaks ends the run with an unknown part of the window applied. With one, every command is applied **exactly once**, whatever
+//! happens to the connection, to the server, or to the process.
+//!
+//! # Transactions with a checkpoint
+//!
+//! Batches go to the server as transactions: `MULTI`, the commands with a `SELECT` wherever the database changes, `SELECT 0`,
+//! `SET rdts:checkpoint:TASK/SHARD value`, `EXEC`. So the key says at any time how far the target is, to the byte of the source. While
+//! one transaction is being executed the next is sent, and takes up the batches that come, up to the [window](NodeOptions::window); its
+//! `EXEC` follows when the replies of the one before were found good. A batch is never split. `MULTI` and `EXEC` of the source are
+//! left out, since their batch is one transaction anyway.
+//!
+//! The key is watched (`WATCH`) from before it is compared with what it should hold until the `EXEC`. That is what makes this exact: if
+//! a connection is lost while the server still has a transaction unread in its buffers, that one and the same sent again over the
+//! next connection cannot both be executed. It also keeps two runs of one task from mixing their writes.
+//!
+//! | what happens | what the sink does |
+//! |---|---|
+//! | the connection breaks or is silent, the server restarts, loads, is a replica or lacks replicas | connects again for as long as [`patience`](NodeOptions::patience) says, reads the key and goes on behind it |
+//! | a promoted replica lacks what was acknowledged | sends it again, as far as it is [kept](NodeOptions::keep); otherwise an error |
+//! | the key is gone or holds what this sink did not write | an error ([`Rejected`](rdts_core::ErrorKind::Rejected)): data may be gone or doubled |
+//! | the server refuses to queue a command (memory, permissions, no such command) | nothing of the transaction is applied: an error; may be resumed after a remedy |
+//! | a command fails inside of `EXEC` | its transaction is applied but for that command: an error, which the key tells of from then on |
+//! | the replies to an `EXEC` are lost, with the process or the connection | its commands are applied and count as successful, whatever they may have answered |
+//!
+//! # What the key holds
+//!
+//! A text: the number of the form (1), how many transactions have been applied since the first run of the task, and the
+//! [position](Position) that they reach or `none`:
+//!
+//! ```text
+//! 1 42 stream 4c1b873d2c85f0b3c32321aee14c7ef5363543d4 18230 0
+//! ```
+//!
+//! If a command failed there follow ` failed ` and what the server said. A run that finds this refuses to go on: the target does
+//! not hold what the source does. The key stays until [`remove_checkpoint`] removes it; a sink only leaves it ([`Sink::close`]), since
+//! it cannot know whether the program stops for good.
 
-mod replies;
+mod exact;
+mod pipelined;
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rdts_core::checkpoint::CheckpointName;
 use rdts_core::endpoint::NodeAddress;
-use rdts_core::error::{Error, ErrorKind, Result};
-use rdts_core::ledger::Counts;
+use rdts_core::error::Result;
 use rdts_core::net::{Connection, Deadlines};
-use rdts_core::record::Batch;
+use rdts_core::record::{Batch, Position};
 use rdts_core::sink::{Capabilities, Sink, Watermark};
+use rdts_core::source::Locator;
 use rdts_core::translate::Target;
-use rdts_resp::encode;
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
 
-use self::replies::Replies;
-use crate::failure::{Failure, gone};
+use self::exact::Exact;
+pub(crate) use self::pipelined::{Log, Pipelined};
+use crate::failure::Failure;
 
 /// How a [`NodeSink`] behaves.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeOptions {
     /// How long to wait for what. [`Deadlines::reply`] is how long the target may be silent while it owes replies.
     pub deadlines: Deadlines,
     /// How many bytes of commands may be under way without a reply; a single bigger batch goes alone. A wide window keeps the
-    /// target busy, a narrow one bounds what it still applies after a command that failed. Default: 1 MiB.
+    /// target busy, a narrow one bounds what it still applies after a command that failed. With a checkpoint that is how much one
+    /// transaction takes, which the server executes without serving anybody else, and twice as much may be under way. Default: 1 MiB.
     pub window: u32,
     /// How many commands may be under way without a reply, for servers that count them; a batch of more goes alone. Default: any number.
+    /// Not regarded with a checkpoint.
     pub window_commands: u32,
+    /// The checkpoint to keep in the target, in its database 0, which makes every command be applied exactly once. The target has to be
+    /// a server: proxies do not pass transactions on. Default: none.
+    pub checkpoint: Option<CheckpointName>,
+    /// With a checkpoint: for how long a target that is not there, or takes no writes, is asked again. Zero: not at all.
+    /// Default: 3 minutes.
+    pub patience: Duration,
+    /// With a checkpoint: how many bytes of what is applied are kept in memory, for a promoted replica that lacks them. Default: 8 MiB.
+    pub keep: usize,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { deadlines: Deadlines::default(), window: 1 << 20, window_commands: u32::MAX }
+        Self {
+            deadlines: Deadlines::default(),
+            window: 1 << 20,
+            window_commands: u32::MAX,
+            checkpoint: None,
+            patience: Duration::from_secs(180),
+            keep: 8 << 20,
+        }
     }
 }
 
@@ -63,41 +114,45 @@ impl NodeOptions {
         self.window_commands = commands.max(1);
         self
     }
+
+    /// Sets [`checkpoint`](Self::checkpoint).
+    #[must_use]
+    pub fn checkpoint(mut self, name: impl Into<Option<CheckpointName>>) -> Self {
+        self.checkpoint = name.into();
+        self
+    }
+
+    /// Sets [`patience`](Self::patience).
+    #[must_use]
+    pub fn patience(mut self, time: Duration) -> Self {
+        self.patience = time;
+        self
+    }
+
+    /// Sets [`keep`](Self::keep), in bytes.
+    #[must_use]
+    pub fn keep(mut self, bytes: usize) -> Self {
+        self.keep = bytes;
+        self
+    }
 }
 
-/// Writes to one server over one connection, pipelined: batches are sent as they come, up to a window, and a task matches the
-/// replies to the commands.
+/// Writes to one server over one connection; the [module](self) says how.
 ///
 /// The first reply that says that a command did not do what was meant stops the sink: nothing more is sent, and the watermark
-/// stays in front of the batch with that command. What was under way by then ([`NodeOptions::window`]) the server may still
-/// apply.
+/// stays in front of the batch with that command. Without a checkpoint the server may still apply what was under way by then
+/// ([`NodeOptions::window`]); with one, only what is in the same transaction.
 pub struct NodeSink {
-    address: NodeAddress,
     target: Target,
-    writer: OwnedWriteHalf,
-    /// The database that the connection has selected.
-    db: u32,
-    scratch: Vec<u8>,
-    written: u64,
-    window: Arc<Semaphore>,
-    window_size: u32,
-    window_commands: u32,
-    in_flight: mpsc::UnboundedSender<InFlight>,
-    status: watch::Receiver<Status>,
-    log: Log,
-    replies: JoinHandle<()>,
+    how: How,
 }
 
-/// What became of each batch, in their order, for a sink that several connections make up; `None` where nobody asks.
-pub(crate) type Log = Arc<Mutex<Option<VecDeque<Counts>>>>;
-
-/// A batch that was sent, and the room that it takes in the window until it is applied.
-struct InFlight {
-    batch: Arc<Batch>,
-    _room: OwnedSemaphorePermit,
+enum How {
+    Pipelined(Pipelined),
+    Exact(Exact),
 }
 
-/// What the reading side tells the writing side.
+/// What the task that reads replies tells the sink.
 #[derive(Debug, Clone, Default)]
 struct Status {
     watermark: Watermark,
@@ -105,95 +160,53 @@ struct Status {
 }
 
 impl NodeSink {
-    /// Connects to the server at `address` and asks for its version.
+    /// Connects to the server that `to` names and asks for its version. With a checkpoint it also reads that:
+    /// [`Sink::resumed`] says what it holds, and what is written must begin there.
+    ///
+    /// A [`Locator`] is asked again whenever the connection is lost, and once a second where the primary is meanwhile, so
+    /// that a promoted replica is followed. Without a checkpoint it is asked once.
     ///
     /// # Errors
-    /// As [`Connection::open`]; [`Unsupported`](ErrorKind::Unsupported) for a server before Redis 2.8.
-    pub async fn connect(address: &NodeAddress, options: NodeOptions) -> Result<Self> {
-        let mut connection = Connection::open(address, options.deadlines).await?;
-        let info = connection.info("server").await?;
-        let target = Target::from_info(&info).map_err(|error| error.at(address))?;
-        Ok(Self::over(connection, target, options))
-    }
-
-    /// Writes over `connection`, in database 0, to what is known to be `target`.
-    pub(crate) fn over(connection: Connection, target: Target, options: NodeOptions) -> Self {
-        let address = connection.address().clone();
-        let (stream, _) = connection.into_parts();
-        let (reader, writer) = stream.into_split();
-        let (in_flight, batches) = mpsc::unbounded_channel();
-        let (sender, status) = watch::channel(Status::default());
-        let log = Log::default();
-        let replies = Replies::new(reader, address.clone(), options.deadlines.reply, sender, log.clone());
-        Self {
-            address,
-            target,
-            writer,
-            db: 0,
-            scratch: Vec::new(),
-            written: 0,
-            window: Arc::new(Semaphore::new(options.window as usize)),
-            window_size: options.window,
-            window_commands: options.window_commands,
-            in_flight,
-            status,
-            log,
-            replies: tokio::spawn(replies.run(batches)),
+    /// As [`Locator::locate`] and [`Connection::open`]; [`Unsupported`](rdts_core::ErrorKind::Unsupported) for a server before Redis 2.8, and for a
+    /// checkpoint of a form that this version does not know; [`NotReady`](rdts_core::ErrorKind::NotReady) if a checkpoint is to be kept in a replica;
+    /// [`Rejected`](rdts_core::ErrorKind::Rejected) if the run before ended with a command that failed, or the checkpoint's key holds
+    /// something else.
+    pub async fn connect(to: impl Into<Locator>, options: NodeOptions) -> Result<Self> {
+        let locator = to.into();
+        if let Some(name) = options.checkpoint.clone() {
+            let exact = Exact::connect(locator, name, options).await?;
+            return Ok(Self { target: exact.target(), how: How::Exact(exact) });
         }
-    }
-
-    /// From now on, what became of each batch; to be called before the first, and whoever does takes out what it has read.
-    pub(crate) fn log(&mut self) -> Log {
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(VecDeque::new());
-        self.log.clone()
+        let (connection, target) = open(&locator.locate().await?, options.deadlines).await?;
+        Ok(Self { target, how: How::Pipelined(Pipelined::over(connection, target, &options)) })
     }
 
     /// What the server is.
     pub fn target(&self) -> Target {
         self.target
     }
-
-    /// How much of the window a batch takes.
-    fn size(&self, batch: &Batch) -> u32 {
-        // Each command counts as if it had its share of the window, at least.
-        let share = u64::from(self.window_size.div_ceil(self.window_commands));
-        let share = if self.window_commands == u32::MAX { 0 } else { share };
-        let size = (batch.bytes().len() as u64).max(batch.len() as u64 * share);
-        u32::try_from(size).unwrap_or(u32::MAX).min(self.window_size)
-    }
-
-    /// Puts the batch's commands, with a `SELECT` wherever the database changes, into the scratch buffer.
-    fn interleave(&mut self, batch: &Batch) {
-        self.scratch.clear();
-        for command in batch.commands() {
-            if command.db() != self.db {
-                self.db = command.db();
-                encode::command(&mut self.scratch, [b"SELECT".as_slice(), self.db.to_string().as_bytes()]);
-            }
-            self.scratch.extend_from_slice(command.raw());
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        self.status.borrow().failed.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
-    }
-
-    /// The cause of a connection that broke while it was written to: the reading side may know it, from the last that the
-    /// server said.
-    async fn cause(&mut self, error: std::io::Error) -> Error {
-        let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.replies).await;
-        self.check().err().unwrap_or_else(|| {
-            Error::new(ErrorKind::Disconnected, "the connection broke").with_source(error).at(&self.address)
-        })
-    }
 }
 
-/// Waits for the reading side to fail.
-async fn failure(mut status: watch::Receiver<Status>) -> Error {
-    match status.wait_for(|status| status.failed.is_some()).await {
-        Ok(status) => status.failed.as_ref().map_or_else(gone, Failure::error),
-        Err(_) => gone(),
-    }
+/// Removes the checkpoint `name` from the server that `to` names: a migration is over, or is to begin anew in a target that has been
+/// emptied. Whether there was one.
+///
+/// No sink may keep that checkpoint at the time: it would end with an error.
+///
+/// # Errors
+/// As [`Locator::locate`] and [`Connection::open`]; a refusal of the server.
+pub async fn remove_checkpoint(to: impl Into<Locator>, name: &CheckpointName, deadlines: Deadlines) -> Result<bool> {
+    let address = to.into().locate().await?;
+    let mut connection = Connection::open(&address, deadlines).await?;
+    let reply = connection.call(["DEL", &name.key()]).await?;
+    reply.as_integer().map(|removed| removed > 0).ok_or_else(|| connection.refusal("DEL", &reply))
+}
+
+/// Connects to a server, and asks what it is.
+async fn open(address: &NodeAddress, deadlines: Deadlines) -> Result<(Connection, Target)> {
+    let mut connection = Connection::open(address, deadlines).await?;
+    let info = connection.info("server").await?;
+    let target = Target::from_info(&info).map_err(|error| error.at(address))?;
+    Ok((connection, target))
 }
 
 impl Sink for NodeSink {
@@ -201,65 +214,61 @@ impl Sink for NodeSink {
         Capabilities::new(self.target).multi_key(true)
     }
 
+    fn resumed(&self) -> Option<Position> {
+        match &self.how {
+            How::Pipelined(_) => None,
+            How::Exact(sink) => sink.resumed(),
+        }
+    }
+
     async fn write(&mut self, batch: Batch) -> Result<()> {
-        self.check()?;
-        let size = self.size(&batch);
-        // The reading side gives the room of everything back when it fails.
-        let room = self.window.clone().acquire_many_owned(size).await.map_err(|_| gone())?;
-        self.check()?;
-        let batch = Arc::new(batch);
-        // Before the bytes: a reply must not come before the one who knows what it answers.
-        if self.in_flight.send(InFlight { batch: batch.clone(), _room: room }).is_err() {
-            return Err(self.check().err().unwrap_or_else(gone));
-        }
-        self.written += 1;
-        let one_db = batch.commands().all(|command| command.db() == self.db);
-        if !one_db {
-            self.interleave(&batch);
-        }
-        let bytes = if one_db { batch.bytes() } else { &self.scratch };
-        let wrote = tokio::select! {
-            wrote = self.writer.write_all(bytes) => wrote,
-            error = failure(self.status.clone()) => return Err(error),
-        };
-        match wrote {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.cause(error).await),
+        match &mut self.how {
+            How::Pipelined(sink) => sink.write(batch).await,
+            How::Exact(sink) => sink.write(batch).await,
         }
     }
 
     fn acked(&self) -> Watermark {
-        self.status.borrow().watermark
+        match &self.how {
+            How::Pipelined(sink) => sink.acked(),
+            How::Exact(sink) => sink.acked(),
+        }
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let written = self.written;
-        let reached = |status: &Status| status.failed.is_some() || status.watermark.batches >= written;
-        if self.status.wait_for(reached).await.is_err() {
-            return Err(gone());
+        match &mut self.how {
+            How::Pipelined(sink) => sink.flush().await,
+            How::Exact(sink) => sink.flush().await,
         }
-        self.check()
     }
 
-    async fn close(mut self) -> Result<()> {
-        let flushed = self.flush().await;
-        let _ = self.writer.shutdown().await;
-        flushed
-    }
-}
-
-impl Drop for NodeSink {
-    fn drop(&mut self) {
-        self.replies.abort();
+    /// Flushes and gives the connection up. A checkpoint stays: [`remove_checkpoint`] removes it.
+    async fn close(self) -> Result<()> {
+        match self.how {
+            How::Pipelined(sink) => sink.close().await,
+            How::Exact(sink) => sink.close().await,
+        }
     }
 }
 
 impl fmt::Debug for NodeSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeSink")
-            .field("address", &self.address)
-            .field("target", &self.target)
-            .field("status", &*self.status.borrow())
-            .finish_non_exhaustive()
+        match &self.how {
+            How::Pipelined(sink) => f.debug_tuple("NodeSink").field(sink).finish(),
+            How::Exact(sink) => f.debug_tuple("NodeSink").field(sink).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_set() {
+        let name = CheckpointName::new("task", 1).ok();
+        let options = NodeOptions::default().window(0).patience(Duration::ZERO).keep(1).checkpoint(name.clone());
+        assert_eq!((options.window, options.patience, options.keep), (1, Duration::ZERO, 1));
+        assert_eq!(options.checkpoint, name);
     }
 }

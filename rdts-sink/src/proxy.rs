@@ -26,7 +26,7 @@ use crate::crossing::{Crossing, execute, refusal};
 use crate::impossible::OnImpossible;
 use crate::judge;
 use crate::lanes::{Control, Lanes, WINDOW_COMMANDS};
-use crate::node::{NodeOptions, NodeSink};
+use crate::node::{NodeOptions, Pipelined};
 
 pub use options::ProxyOptions;
 
@@ -93,7 +93,7 @@ impl ProxySink {
         let mut sinks = Vec::with_capacity(count);
         for address in addresses.iter().cycle().take(count) {
             let connection = Connection::open(address, options.deadlines).await?;
-            sinks.push(NodeSink::over(connection, target, lane));
+            sinks.push(Pipelined::over(connection, target, &lane));
         }
         tracing::info!(%profile, %target, connections = count, "writing through proxies");
         Ok(Self {

@@ -4,6 +4,7 @@ mod faulty;
 
 use std::sync::{Arc, Mutex};
 
+use rdts_core::checkpoint::CheckpointName;
 use rdts_core::conformance::{self, Abilities, Harness, Outcome, Report};
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
@@ -18,8 +19,8 @@ fn not_applicable(report: &Report) -> Vec<&'static str> {
     skipped.map(|(name, _)| *name).collect()
 }
 
-/// A server, and sinks with a narrow window.
-struct Node(Server);
+/// A server, and sinks with a narrow window; with a checkpoint or without.
+struct Node(Server, Option<CheckpointName>);
 
 impl Harness for Node {
     type Sink = NodeSink;
@@ -31,7 +32,7 @@ impl Harness for Node {
 
     async fn sink(&mut self) -> Result<NodeSink> {
         self.0.cmd(&["FLUSHALL"]);
-        let options = NodeOptions::default().window(256 << 10);
+        let options = NodeOptions::default().window(256 << 10).checkpoint(self.1.clone());
         NodeSink::connect(&NodeAddress::new("127.0.0.1", self.0.port()), options).await
     }
 
@@ -56,7 +57,16 @@ impl Harness for Node {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_keeps_to_the_contract() {
     for name in ["redis-2.8", "redis-7.0", "valkey-9.1"] {
-        let report = conformance::run(&mut Node(Server::start(name))).await;
+        let report = conformance::run(&mut Node(Server::start(name), None)).await;
+        assert_eq!(not_applicable(&report), [""; 0], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_a_checkpoint_keeps_to_the_contract() {
+    for name in ["redis-2.8", "redis-5.0", "redis-7.0", "valkey-9.1"] {
+        let checkpoint = CheckpointName::new("conformance", 0).unwrap();
+        let report = conformance::run(&mut Node(Server::start(name), Some(checkpoint))).await;
         assert_eq!(not_applicable(&report), [""; 0], "{name}");
     }
 }

@@ -12,6 +12,7 @@ mod file;
 mod fleet;
 mod memory;
 mod node;
+mod node_exact;
 mod proxy;
 mod scan;
 mod translate;

@@ -1,4 +1,4 @@
-//! The reading side of a [`NodeSink`](super::NodeSink): matches replies to commands.
+//! The reading side of a [`Pipelined`](super::Pipelined): matches replies to commands.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 
-use super::{InFlight, Log, Status};
+use super::super::Status;
+use super::{InFlight, Log};
 use crate::failure::Failure;
 use crate::judge::Judge;
 
