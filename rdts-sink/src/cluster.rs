@@ -30,6 +30,29 @@
 //! A lane's checkpoint is the string `rdts:checkpoint:{TAG}:ID:LANE`, where the tag is in a slot of the node; `…:kept` beside it counts
 //! keys that were left alone. [`close`](rdts_core::Sink::close) removes them; after an error they stay.
 //!
+//! With [`ClusterOptions::checkpoint`] they are there for the next run, too: whatever happens to this process, one that connects with the same
+//! name goes on. [`resumed`](rdts_core::Sink::resumed) says from where the source has to be read; of what comes then, each command, or its
+//! part for one slot, is dropped that the target has already, and counted as applied. `close` leaves the checkpoints where they are;
+//! [`remove_checkpoints`] removes them. The key of a lane is `rdts:checkpoint:{TAG}:TASK/SHARD` then, with the value
+//!
+//! ```text
+//! RUN:COUNT PLACE POSITION                   this run's name, how many commands; all up to PLACE is applied
+//! SLOTS                                      for these slots, as 0-5460,5500
+//! >SLOTS PLACE POSITION                      of them, these have come as far as that
+//! =SLOTS PLACE POSITION                      these have left the lane when they had come as far as that
+//! ```
+//!
+//! `PLACE` is 24 hexadecimal digits: the offset of a command (with the highest bit set in the stream, not in the snapshot) and which of those
+//! with this offset it is. `POSITION` is a [`Position`] from which all that follows can be read, or `-`. A slot
+//! that moves while it is written to has a key of its own, `rdts:checkpoint:{TAG}:TASK/SHARD:moved` with `WORD PLACE POSITION`, that is
+//! written in one step with each of its commands, and moves with it. Every such claim is written where the data is, and once true it stays
+//! true; of several for a slot the one that says most counts. So it does not matter when slots move: before, during or after a crash. A
+//! slot that nobody speaks for is an error ([`HistoryLost`](ErrorKind::HistoryLost)).
+//!
+//! To find all this a new run asks for two keys of each of the 16384 slots, in pipelines. It then puts its own name into every
+//! value, so that whatever the run before has sent, and a server has not executed yet, refuses itself; a run that is still alive ends
+//! with an error. Lanes without work have their checkpoints follow the others every second.
+//!
 //! # Limits
 //!
 //! - A command that is a script itself, has more than 7000 arguments or more than 16 MiB cannot be executed by a script: it
@@ -37,14 +60,19 @@
 //! - Commands with several keys that cannot be split wait while their slot is being moved, as those of every client do.
 //! - A command that goes through `crossing` takes several steps: when the connection breaks between them and doing the step again would not
 //!   be the same, that is an error. A promoted replica that lacks such steps is not noticed.
-//! - A user with ACL needs `+eval +evalsha +script +get +set +del +exists +cluster +asking +multi +exec` and keys `rdts:*`, beside what it writes.
+//! - A user with ACL needs `+eval +evalsha +script +get +set +del +exists +cluster +asking +multi +exec` and keys `rdts:*`, beside what it writes; with a
+//!   lasting checkpoint `+watch +unwatch`, too.
 
 mod calls;
+mod claims;
 mod lane;
 mod link;
+mod place;
 mod progress;
 mod routes;
 mod script;
+mod settle;
+mod takeover;
 mod unit;
 mod write;
 
@@ -53,16 +81,21 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdts_core::checkpoint::CheckpointName;
 use rdts_core::cluster::{Topology, TopologyOptions};
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::net::Connection;
-use rdts_core::record::Batch;
+use rdts_core::record::{Batch, Position};
 use rdts_core::sink::{Capabilities, Sink, Watermark};
 use rdts_core::translate::Target;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-use self::routes::Shared;
+use self::claims::Filter;
+use self::lane::Start;
+use self::place::{Counter, Place, Reached, Slots};
+use self::routes::{Keys, Shared};
 use self::write::Router;
 use crate::failure::gone;
 
@@ -85,6 +118,9 @@ pub struct ClusterOptions {
     pub patience: Duration,
     /// What to do with a command that cannot be executed on a cluster. Default: stop.
     pub on_impossible: OnImpossible,
+    /// Under which name the target is to say how far it has come, so that a run after this one can go on: [Checkpoints](self#checkpoints).
+    /// Default: none, and what tells it is removed at the end.
+    pub checkpoint: Option<CheckpointName>,
 }
 
 impl Default for ClusterOptions {
@@ -95,6 +131,7 @@ impl Default for ClusterOptions {
             keep: 8 << 20,
             patience: Duration::from_secs(180),
             on_impossible: OnImpossible::default(),
+            checkpoint: None,
         }
     }
 }
@@ -134,6 +171,13 @@ impl ClusterOptions {
         self.on_impossible = policy;
         self
     }
+
+    /// Sets [`checkpoint`](Self::checkpoint).
+    #[must_use]
+    pub fn checkpoint(mut self, name: impl Into<Option<CheckpointName>>) -> Self {
+        self.checkpoint = name.into();
+        self
+    }
 }
 
 /// Writes to a cluster, over one connection to each primary. See the [module](self) for how.
@@ -145,7 +189,23 @@ pub struct ClusterSink {
     databases: u32,
     window: Arc<Semaphore>,
     window_size: u32,
+    resumed: Option<Position>,
+    /// What the target has already of what is read again.
+    filter: Option<Filter>,
+    counter: Counter,
+    /// Where the source can be read from: behind the batch before, unless commands with the same offset follow.
+    boundary: Option<Position>,
+    /// The position of the batch before.
+    previous: Option<Position>,
+    /// When all lanes were told what is applied, and what.
+    forwarded: (Instant, Reached),
 }
+
+/// How often lanes that have nothing to do have their checkpoints follow, and moved slots are settled.
+const FORWARD: Duration = Duration::from_secs(1);
+/// Without any command, a position is written only after so many bytes. Where a primary that takes over does not know what the
+/// old one has sent last, which is no data then, the source can still be read from what is written.
+const QUIET_BYTES: u64 = 64 << 10;
 
 impl ClusterSink {
     /// Finds the cluster through any of `seeds`, and checks that every primary lets itself be written to in the way that is needed.
@@ -173,9 +233,30 @@ impl ClusterSink {
         };
         let lanes = u32::try_from(topology.shards().len()).unwrap_or(u32::MAX);
         let window_size = options.window.saturating_mul(lanes).min(1 << 29);
-        let shared = Shared::start(options, target, script::text(target), unique(), topology);
-        let window = Arc::new(Semaphore::new(window_size as usize));
-        Ok(Self { shared, databases, window, window_size })
+        let keys = Keys::new(unique(), options.checkpoint.clone());
+        let shared = Shared::new(options, target, script::text(target), keys, topology);
+        let (mut resumed, mut filter) = (None, None);
+        let lanes = if shared.keys.persistent() {
+            let takeover = takeover::take_over(&shared).await?;
+            resumed = takeover.claims.as_ref().and_then(claims::Claims::resumed);
+            filter = takeover.claims.as_ref().map(claims::Claims::filter);
+            takeover.lanes
+        } else {
+            anew(&shared)
+        };
+        shared.start(lanes);
+        Ok(Self {
+            shared,
+            databases,
+            window: Arc::new(Semaphore::new(window_size as usize)),
+            window_size,
+            resumed,
+            filter,
+            counter: Counter::default(),
+            boundary: resumed,
+            previous: None,
+            forwarded: (Instant::now(), Reached::default()),
+        })
     }
 
     /// What the nodes are: the oldest version among the primaries.
@@ -187,6 +268,27 @@ impl ClusterSink {
     pub fn topology(&self) -> Topology {
         self.shared.routes().topology.clone()
     }
+}
+
+/// Lanes that know nothing of a run before.
+fn anew(shared: &Shared) -> Vec<(Slots, u16, Start)> {
+    let routes = shared.routes();
+    let shards = routes.topology.shards().iter();
+    shards
+        .map(|shard| (shard.slots.iter().cloned().flatten().collect(), *shard.slots[0].start(), Start::default()))
+        .collect()
+}
+
+/// Removes the checkpoints of a task, also those of a run that failed: for a target that is emptied to begin anew, or when a task is over for
+/// good. No run of it may be under way. Returns how many keys there were.
+///
+/// # Errors
+/// As [`ClusterSink::connect`].
+pub async fn remove_checkpoints(seeds: &[NodeAddress], options: ClusterOptions, name: &CheckpointName) -> Result<u64> {
+    let topology = Topology::discover(seeds, options.topology.clone()).await?;
+    let keys = Keys::new(unique(), Some(name.clone()));
+    let target = Target::redis(3, 0, 0);
+    takeover::remove(&Shared::new(options, target, String::new(), keys, topology)).await
 }
 
 /// How many databases a node of a cluster has: one, but for Valkey from 9.0 on.
@@ -215,24 +317,101 @@ fn unique() -> String {
     format!("{random:016x}")
 }
 
+impl ClusterSink {
+    /// Before the first batch of a target that nothing of this task is in: from where all of it can be read. Nothing is
+    /// written before all lanes say so.
+    async fn begin(&mut self, batch: &Batch) -> Result<()> {
+        let begin = match *batch.position() {
+            Position::Snapshot { replid, offset, .. } => Position::snapshot(replid, offset, 0),
+            position => Position::stream(position.replid(), 0, 0),
+        };
+        let reached = Reached { place: Place::START, position: Some(begin) };
+        settle::forward_all(&self.shared, reached, false).await?;
+        self.boundary = Some(begin);
+        Ok(())
+    }
+
+    /// What the batch that comes now means for where the source can be read from.
+    fn follow(&mut self, batch: &Batch) {
+        let first = batch.commands().next().map(|command| Place::offset(command.kind(), command.offset()));
+        // A value that was cut may go on with the same offset; in the stream nothing is cut.
+        let clean = self.previous.is_some_and(|position| position.is_stream())
+            || first.is_some_and(|first| first > self.counter.0.at);
+        if let Some(previous) = self.previous.filter(|_| clean) {
+            self.boundary = Some(previous);
+        }
+        self.previous = Some(*batch.position());
+    }
+
+    /// From time to time: lanes that have nothing to do follow the others, and slots that have moved are settled.
+    async fn keep_up(&mut self) -> Result<()> {
+        let (since, told) = self.forwarded;
+        if !self.shared.keys.persistent() || since.elapsed() < FORWARD {
+            return Ok(());
+        }
+        if self.filter.is_none() && self.shared.routes().any_marked() {
+            self.shared.progress.flushed().await?;
+            let reached = self.shared.progress.reached();
+            self.forwarded = (Instant::now(), reached);
+            return settle::forward_all(&self.shared, reached, true).await;
+        }
+        let reached = self.shared.progress.reached();
+        let offset = |reached: Reached| reached.position.map_or(0, |position| place::order(Some(position)).1);
+        if reached.place > told.place || offset(reached).saturating_sub(offset(told)) > QUIET_BYTES {
+            settle::forward(&self.shared, reached);
+            self.forwarded.1 = reached;
+        }
+        self.forwarded.0 = Instant::now();
+        Ok(())
+    }
+}
+
 impl Sink for ClusterSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(self.shared.target)
     }
 
+    fn resumed(&self) -> Option<Position> {
+        self.resumed
+    }
+
     async fn write(&mut self, batch: Batch) -> Result<()> {
+        self.shared.progress.check()?;
+        if self.shared.keys.persistent() {
+            if let Some(filter) = &self.filter {
+                filter.check(&batch)?;
+            } else if self.boundary.is_none() {
+                self.begin(&batch).await?;
+            }
+            self.keep_up().await?;
+            self.follow(&batch);
+        }
         let progress = &self.shared.progress;
-        progress.check()?;
         let size = u32::try_from(batch.bytes().len()).unwrap_or(u32::MAX).min(self.window_size);
         // A lane that fails gives the room of everything back.
         let room = self.window.clone().acquire_many_owned(size).await.map_err(|_| gone())?;
         progress.check()?;
-        let number = progress.begin(*batch.position(), room);
-        let routed = Router::new(&self.shared, self.databases, number).route(&batch).await;
+        // In the stream the source can be read from behind every batch.
+        let resume = Some(*batch.position()).filter(Position::is_stream).or(self.boundary);
+        let number = progress.begin(*batch.position(), resume, room);
+        let router = Router {
+            shared: &self.shared,
+            databases: self.databases,
+            batch: number,
+            counter: &mut self.counter,
+            position: self.boundary,
+            filter: self.filter.as_ref(),
+            collectors: Vec::new(),
+            transaction: false,
+        };
+        let routed = router.route(&batch).await;
         if let Err(error) = &routed {
             progress.fail(error, Some(number));
         }
-        progress.routed(number);
+        progress.routed(number, self.counter.0);
+        if self.filter.as_ref().is_some_and(|filter| filter.is_over(self.counter.0)) {
+            self.filter = None;
+        }
         routed
     }
 
@@ -241,11 +420,16 @@ impl Sink for ClusterSink {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.shared.progress.flushed().await
+        self.shared.progress.flushed().await?;
+        self.keep_up().await
     }
 
-    async fn close(mut self) -> Result<()> {
-        self.flush().await?;
+    async fn close(self) -> Result<()> {
+        self.shared.progress.flushed().await?;
+        if self.shared.keys.persistent() {
+            let settle = self.filter.is_none();
+            settle::forward_all(&self.shared, self.shared.progress.reached(), settle).await?;
+        }
         let tasks = self.shared.routes().close();
         for task in tasks {
             // A lane that panicked is as good as one that is gone.

@@ -24,8 +24,9 @@ pub(super) struct Calls {
 }
 
 /// Commands that have the same effect once and twice in a row: they are sent again when it is not known what became of them.
-const REPEATABLE: [&str; 24] = [
+const REPEATABLE: [&str; 25] = [
     "EVAL",
+    "SET",
     "EXISTS",
     "GET",
     "TYPE",
@@ -65,7 +66,7 @@ impl Calls {
         }
     }
 
-    async fn slot_call(&mut self, slot: u16, db: u32, args: &[&[u8]]) -> Result<Reply> {
+    pub(super) async fn slot_call(&mut self, slot: u16, db: u32, args: &[&[u8]]) -> Result<Reply> {
         let since = Instant::now();
         let mut pause = Duration::from_millis(2);
         let mut asked: Option<NodeAddress> = None;

@@ -13,21 +13,40 @@ use std::time::Duration;
 
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::reply::Stop;
+use super::claims::Vouched;
 use super::link::Link;
+use super::place::{Reached, Slots};
 use super::progress::out_of_patience;
-use super::routes::{Shared, checkpoint_key};
-use super::unit::{How, Unit};
+use super::routes::Shared;
+use super::unit::{How, Step, Unit};
 
 /// What a lane is told.
 #[derive(Debug)]
 pub(super) enum Message {
     Unit(Unit),
-    /// Apply everything, remove the checkpoint, and end.
+    /// All lanes have come as far as this: have the checkpoint say so, and speak for these slots. Whoever waits is told when it does.
+    Forward(Reached, Option<Slots>, Option<oneshot::Sender<()>>),
+    /// Apply everything, remove the checkpoint unless it is to last, and end.
     Close,
+}
+
+/// What the checkpoint says at some point of a lane's history.
+#[derive(Debug, Clone, Default)]
+pub(super) struct After {
+    pub(super) reached: Reached,
+    pub(super) vouched: Arc<Vouched>,
+}
+
+/// With what a lane begins.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Start {
+    pub(super) after: After,
+    /// The checkpoint is written.
+    pub(super) written: bool,
 }
 
 /// How often a node that owes something is looked at from elsewhere: it may have been replaced.
@@ -43,11 +62,20 @@ struct Entry {
     told: bool,
     /// It went alone and may have been executed.
     tried: bool,
+    /// What the checkpoint says behind it.
+    after: After,
+    /// Who waits for it.
+    waits: Option<oneshot::Sender<()>>,
 }
 
 impl Entry {
+    fn new(unit: Unit, from: u64, after: After) -> Self {
+        Self { unit, from, told: false, tried: false, after, waits: None }
+    }
+
+    /// Also what only writes the checkpoint counts, so that the count tells what is written.
     fn to(&self) -> u64 {
-        self.from + self.unit.len() as u64
+        self.from + self.unit.len().max(1) as u64
     }
 }
 
@@ -85,13 +113,23 @@ pub(super) struct Lane {
     asked: u64,
     /// Where an empty log begins.
     start: u64,
+    /// What the checkpoint says in front of the log.
+    base: After,
+    /// The checkpoint was written by this run, so it must be there.
+    written: bool,
     closing: bool,
     /// Since when nothing could be applied, how long to wait before the next attempt, and why.
     trouble: Option<(Instant, Duration)>,
 }
 
 impl Lane {
-    pub(super) fn new(shared: Arc<Shared>, index: usize, slot: u16, queue: mpsc::UnboundedReceiver<Message>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        index: usize,
+        slot: u16,
+        start: Start,
+        queue: mpsc::UnboundedReceiver<Message>,
+    ) -> Self {
         let window = shared.options.window as usize;
         Self {
             shared,
@@ -111,6 +149,8 @@ impl Lane {
             markers: BTreeMap::new(),
             asked: 0,
             start: 0,
+            base: start.after,
+            written: start.written,
             closing: false,
             trouble: None,
         }
@@ -118,7 +158,7 @@ impl Lane {
 
     pub(super) async fn run(mut self) {
         if let Err(error) = self.serve().await {
-            let batch = self.log.get(self.applied).map(|entry| entry.unit.batch);
+            let batch = self.log.range(self.applied..).find(|entry| entry.unit.len() > 0).map(|entry| entry.unit.batch);
             self.shared.progress.fail(&error, batch);
         }
     }
@@ -158,10 +198,54 @@ impl Lane {
         match message {
             Message::Unit(unit) => {
                 let from = self.end();
-                self.log.push_back(Entry { unit, from, told: false, tried: false });
+                let mut after = self.last().clone();
+                // What comes late does not move the lane.
+                if !unit.late {
+                    after.reached = after.reached.or_later(Reached { place: unit.place(), position: unit.position });
+                }
+                self.log.push_back(Entry::new(unit, from, after));
+            }
+            Message::Forward(reached, slots, waits) => {
+                let from = self.end();
+                let mut after = self.last().clone();
+                after.reached = after.reached.or_later(reached);
+                if let Some(slots) = slots {
+                    let groups = after.vouched.ahead_of(after.reached.place, &slots);
+                    after.vouched = Arc::new(Vouched { own: slots, groups });
+                }
+                self.log.push_back(Entry { waits, ..Entry::new(Unit::empty(), from, after) });
             }
             Message::Close => self.closing = true,
         }
+    }
+
+    /// What the checkpoint says behind everything that the log has.
+    fn last(&self) -> &After {
+        self.log.back().map_or(&self.base, |entry| &entry.after)
+    }
+
+    /// What it says now, as far as is known.
+    fn now(&self) -> &After {
+        self.behind(self.applied)
+    }
+
+    /// What it says behind the first `count` entries.
+    fn behind(&self, count: usize) -> &After {
+        count.checked_sub(1).and_then(|last| self.log.get(last)).map_or(&self.base, |entry| &entry.after)
+    }
+
+    /// The value of the checkpoint, whole.
+    fn value(&self, count: u64, after: &After) -> String {
+        self.shared.keys.value(count, &after.reached, Some(&after.vouched))
+    }
+
+    /// What the call of an entry needs: the first words of the value before it, and the value after it.
+    fn words(&self, index: usize) -> (String, String) {
+        let keys = &self.shared.keys;
+        let entry = &self.log[index];
+        let vouched = &entry.after.vouched;
+        let changed = !Arc::ptr_eq(vouched, &self.behind(index).vouched);
+        (keys.word(entry.from), keys.value(entry.to(), &entry.after.reached, changed.then_some(vouched)))
     }
 
     /// How many commands the log ends with.
@@ -199,21 +283,22 @@ impl Lane {
 
     /// Sends what the window has room for.
     fn fill(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        if self.draining.is_some() {
+        if self.draining.is_some() || self.link.is_none() {
             return;
         }
-        let key = checkpoint_key(self.slot, &self.shared.id, self.index);
+        let key = self.checkpoint();
         while let Some(entry) = self.log.get(self.applied + self.sent) {
             let size = entry.unit.bytes();
             if entry.unit.how == How::Alone || (self.sent > 0 && self.in_flight + size > self.window) {
                 break;
             }
+            let (gate, value) = self.words(self.applied + self.sent);
+            let step = Step { key: &key, gate: &gate, value: &value, places: self.shared.keys.persistent() };
+            let (Some(link), Some(entry)) = (&mut self.link, self.log.get(self.applied + self.sent)) else { break };
             if self.sent == 0 {
                 link.awake();
             }
-            let (before, after) = (entry.from.to_string(), entry.to().to_string());
-            entry.unit.append_call(link.output(), [b"EVALSHA", self.sha.as_bytes()], &key, &before, &after);
+            entry.unit.append_call(link.output(), [b"EVALSHA", self.sha.as_bytes()], &step);
             self.sent += 1;
             self.in_flight += size;
         }
@@ -275,7 +360,13 @@ impl Lane {
         let entry = &mut self.log[self.applied];
         if !entry.told {
             entry.told = true;
-            self.shared.progress.done(entry.unit.batch, entry.unit.len() as u64, counts);
+            if entry.unit.len() > 0 {
+                self.shared.progress.done(entry.unit.batch, entry.unit.weight(), counts);
+            }
+        }
+        if let Some(waits) = entry.waits.take() {
+            // Who does not wait any more need not be told.
+            let _ = waits.send(());
         }
         self.kept_bytes += entry.unit.bytes();
         self.applied += 1;
@@ -288,7 +379,9 @@ impl Lane {
                 break;
             }
             self.kept_bytes -= entry.unit.bytes();
-            self.log.pop_front();
+            if let Some(entry) = self.log.pop_front() {
+                self.base = entry.after;
+            }
             self.applied -= 1;
         }
     }

@@ -8,6 +8,7 @@ use rdts_core::record::Position;
 use rdts_core::sink::Watermark;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::place::{Place, Reached};
 use crate::failure::{Failure, gone};
 
 /// A batch that is not applied as a whole yet.
@@ -17,6 +18,8 @@ struct Pending {
     left: u64,
     counts: Counts,
     position: Position,
+    /// Where the source can be read from to get what follows, and the last place of this.
+    reached: Reached,
     _room: OwnedSemaphorePermit,
 }
 
@@ -24,6 +27,8 @@ struct Pending {
 pub(super) struct State {
     pub(super) watermark: Watermark,
     pub(super) failed: Option<Failure>,
+    /// What the watermark means for those who resume.
+    reached: Reached,
     /// The batches behind the watermark.
     pending: VecDeque<Pending>,
 }
@@ -39,6 +44,11 @@ impl Progress {
 
     pub(super) fn watermark(&self) -> Watermark {
         self.0.borrow().watermark
+    }
+
+    /// All that is applied by all lanes.
+    pub(super) fn reached(&self) -> Reached {
+        self.0.borrow().reached
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -57,11 +67,17 @@ impl Progress {
     }
 
     /// A new batch, whose number is returned. It counts as not applied until [`routed`](Self::routed).
-    pub(super) fn begin(&self, position: Position, room: OwnedSemaphorePermit) -> u64 {
+    pub(super) fn begin(&self, position: Position, resume: Option<Position>, room: OwnedSemaphorePermit) -> u64 {
         let mut number = 0;
         self.0.send_modify(|state| {
             number = state.watermark.batches + state.pending.len() as u64;
-            state.pending.push_back(Pending { left: 1, counts: Counts::default(), position, _room: room });
+            state.pending.push_back(Pending {
+                left: 1,
+                counts: Counts::default(),
+                position,
+                reached: Reached { place: Place::START, position: resume },
+                _room: room,
+            });
         });
         number
     }
@@ -74,8 +90,12 @@ impl Progress {
         });
     }
 
-    /// All commands of a batch have gone to lanes.
-    pub(super) fn routed(&self, batch: u64) {
+    /// All commands of a batch have gone to lanes, the last of them at `place`.
+    pub(super) fn routed(&self, batch: u64, place: Place) {
+        self.0.send_if_modified(|state| {
+            state.change(batch, |pending| pending.reached.place = place);
+            false
+        });
         self.done(batch, 1, Counts::default());
     }
 
@@ -91,6 +111,7 @@ impl Progress {
                 state.watermark.batches += 1;
                 state.watermark.position = Some(pending.position);
                 state.watermark.counts += pending.counts;
+                state.reached = state.reached.or_later(pending.reached);
             }
         });
     }

@@ -1,17 +1,23 @@
 //! Which lane has which slot.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rdts_core::checkpoint::{CheckpointName, KEY_PREFIX};
 use rdts_core::cluster::Topology;
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::error::Result;
 use rdts_core::slot::SLOTS;
 use rdts_core::translate::Target;
+use rdts_resp::encode;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::ClusterOptions;
-use super::lane::{Lane, Message};
+use super::claims::Vouched;
+use super::lane::{Lane, Message, Start};
+use super::place::{Reached, Slots};
 use super::progress::Progress;
 use super::unit::{NO_SLOT, Unit};
 
@@ -21,8 +27,7 @@ pub(super) struct Shared {
     pub(super) target: Target,
     /// The script that executes a unit.
     pub(super) script: String,
-    /// In the names of the checkpoint keys.
-    pub(super) id: String,
+    pub(super) keys: Keys,
     pub(super) progress: Progress,
     routes: Mutex<Routes>,
 }
@@ -32,6 +37,8 @@ pub(super) struct Routes {
     pub(super) topology: Topology,
     lane_of: Vec<usize>,
     lanes: Vec<LaneHandle>,
+    /// Slots that the lane which has them does not speak for yet: they tell by markers of their own how far they have come.
+    marked: BTreeSet<u16>,
 }
 
 struct LaneHandle {
@@ -44,24 +51,28 @@ struct LaneHandle {
 const NO_LANE: usize = usize::MAX;
 
 impl Shared {
-    /// Starts a lane for each primary.
-    pub(super) fn start(
+    /// No lane is there yet.
+    pub(super) fn new(
         options: ClusterOptions,
         target: Target,
         script: String,
-        id: String,
+        keys: Keys,
         topology: Topology,
     ) -> Arc<Self> {
-        let routes = Routes { topology, lane_of: vec![NO_LANE; usize::from(SLOTS)], lanes: Vec::new() };
-        let shared =
-            Arc::new(Self { options, target, script, id, progress: Progress::new(), routes: Mutex::new(routes) });
-        let mut routes = shared.routes();
-        for slot in 0..SLOTS {
-            let lane = routes.lane_at(&shared, slot);
-            routes.lane_of[usize::from(slot)] = lane;
+        let lane_of = vec![NO_LANE; usize::from(SLOTS)];
+        let routes = Routes { topology, lane_of, lanes: Vec::new(), marked: BTreeSet::new() };
+        Arc::new(Self { options, target, script, keys, progress: Progress::new(), routes: Mutex::new(routes) })
+    }
+
+    /// Starts lanes: for each the slots that it has, that of its checkpoint, and with what it begins.
+    pub(super) fn start(self: &Arc<Self>, lanes: Vec<(Slots, u16, Start)>) {
+        let mut routes = self.routes();
+        for (slots, checkpoint, start) in lanes {
+            let lane = routes.open(self, checkpoint, start);
+            for slot in slots.iter() {
+                routes.lane_of[usize::from(slot)] = lane;
+            }
         }
-        drop(routes);
-        shared
     }
 
     pub(super) fn routes(&self) -> MutexGuard<'_, Routes> {
@@ -110,12 +121,43 @@ impl Routes {
         {
             return self.lane_of(slot);
         }
-        self.lanes.iter().position(there).unwrap_or_else(|| {
-            let (queue, messages) = mpsc::unbounded_channel();
-            let lane = Lane::new(shared.clone(), self.lanes.len(), slot, messages);
-            self.lanes.push(LaneHandle { queue, task: tokio::spawn(lane.run()), checkpoint: slot });
-            self.lanes.len() - 1
-        })
+        match self.lanes.iter().position(there) {
+            Some(lane) => lane,
+            None => self.open(shared, slot, Start::default()),
+        }
+    }
+
+    fn open(&mut self, shared: &Arc<Shared>, checkpoint: u16, start: Start) -> usize {
+        let (queue, messages) = mpsc::unbounded_channel();
+        let lane = Lane::new(shared.clone(), self.lanes.len(), checkpoint, start, messages);
+        self.lanes.push(LaneHandle { queue, task: tokio::spawn(lane.run()), checkpoint });
+        self.lanes.len() - 1
+    }
+
+    /// Whether a slot has to tell by a marker how far it has come.
+    pub(super) fn is_marked(&self, slot: u16) -> bool {
+        !self.marked.is_empty() && self.marked.contains(&slot)
+    }
+
+    /// Whether any slot has to.
+    pub(super) fn any_marked(&self) -> bool {
+        !self.marked.is_empty()
+    }
+
+    /// From now on every lane speaks for its slots: which these are, by lanes, and which slots had markers.
+    pub(super) fn settle(&mut self) -> (Vec<Slots>, Vec<u16>) {
+        let slots = (0..self.lanes.len()).map(|lane| self.slots_of(lane).collect()).collect();
+        (slots, std::mem::take(&mut self.marked).into_iter().collect())
+    }
+
+    /// The slots that a lane has.
+    pub(super) fn slots_of(&self, lane: usize) -> impl Iterator<Item = u16> + '_ {
+        (0..SLOTS).filter(move |slot| self.lane_of[usize::from(*slot)] == lane)
+    }
+
+    /// Whether a lane has its checkpoint in this slot, so that two at one node do not have the same.
+    pub(super) fn has_checkpoint(&self, slot: u16) -> bool {
+        self.lanes.iter().any(|lane| lane.checkpoint == slot)
     }
 
     /// One lane for each primary.
@@ -136,13 +178,20 @@ impl Routes {
             if self.lane_of[usize::from(slot)] == lane && self.topology.shard_of(slot) != home {
                 let other = self.lane_at(shared, slot);
                 self.lane_of[usize::from(slot)] = other;
+                if shared.keys.persistent() {
+                    self.marked.insert(slot);
+                }
             }
         }
     }
 
     pub(super) fn send(&self, lane: usize, unit: Unit) {
+        self.tell(lane, Message::Unit(unit));
+    }
+
+    pub(super) fn tell(&self, lane: usize, message: Message) {
         // A lane that has ended has told why.
-        let _ = self.lanes[lane].queue.send(Message::Unit(unit));
+        let _ = self.lanes[lane].queue.send(message);
     }
 
     /// Asks all lanes to end, and gives their tasks.
@@ -161,7 +210,74 @@ impl Routes {
     }
 }
 
-/// The name of a key in `slot` that tells how far a lane has come.
-pub(super) fn checkpoint_key(slot: u16, id: &str, lane: usize) -> Vec<u8> {
-    format!("rdts:checkpoint:{{{}}}:{id}:{lane}", rdts_core::slot::tag(slot)).into_bytes()
+/// The names of the keys that tell how far lanes have come, and how their values begin.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    /// A name that no other sink has.
+    run: String,
+    name: Option<CheckpointName>,
+}
+
+impl Keys {
+    pub(super) fn new(run: String, name: Option<CheckpointName>) -> Self {
+        Self { run, name }
+    }
+
+    /// Whether a run after this one will understand them.
+    pub(super) fn persistent(&self) -> bool {
+        self.name.is_some()
+    }
+
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The checkpoint of a lane in this slot.
+    pub(super) fn checkpoint(&self, slot: u16, lane: usize) -> Vec<u8> {
+        let tag = rdts_core::slot::tag(slot);
+        match &self.name {
+            Some(name) => format!("{KEY_PREFIX}{{{tag}}}:{name}").into_bytes(),
+            None => format!("{KEY_PREFIX}{{{tag}}}:{}:{lane}", self.run).into_bytes(),
+        }
+    }
+
+    /// The marker that tells how far the slot itself has come.
+    pub(super) fn marker(&self, slot: u16, lane: usize) -> Vec<u8> {
+        let mut key = self.checkpoint(slot, lane);
+        if self.persistent() {
+            key.extend_from_slice(b":moved");
+        }
+        key
+    }
+
+    /// What a value begins with that counts `count` commands, and that nothing else begins with.
+    pub(super) fn word(&self, count: impl std::fmt::Display) -> String {
+        if self.persistent() { format!("{}:{count} ", self.run) } else { format!("{count} ") }
+    }
+
+    /// A command that has a slot tell how far it has come.
+    pub(super) fn mark(&self, slot: u16, lane: usize, reached: Reached) -> Vec<u8> {
+        let mut raw = Vec::new();
+        let value = self.value("moved", &reached, None);
+        encode::command(&mut raw, [b"SET".as_slice(), &self.marker(slot, lane), value.as_bytes()]);
+        raw
+    }
+
+    /// The value of a checkpoint; without `vouched`, its first line.
+    pub(super) fn value(
+        &self,
+        count: impl std::fmt::Display,
+        reached: &Reached,
+        vouched: Option<&Arc<Vouched>>,
+    ) -> String {
+        let mut text = self.word(count);
+        if self.persistent() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{reached}");
+            if let Some(vouched) = vouched {
+                let _ = write!(text, "\n{vouched}");
+            }
+        }
+        text
+    }
 }

@@ -4,9 +4,13 @@ use rdts_core::record::{Expect, Mark};
 use rdts_core::translate::Target;
 use rdts_resp::encode;
 
-/// `ARGV`: the checkpoint's key, what it must hold, what it holds when everything is executed, then the commands: each as the
-/// number of its arguments and how its reply is judged ([`class`]) in one number, then the arguments. A negative number in front
-/// says in which database; otherwise that is the one of the connection.
+/// `ARGV`: the checkpoint's key; what its value must begin with (nothing: it must not be there); what it is when everything is executed;
+/// the places of the commands (`Unit::append_places`), or nothing where the value has none or keeps it; then the commands: each
+/// as the number of its arguments and how its reply is judged ([`class`]) in one number, then the arguments. A negative number in
+/// front says in which database; otherwise that is the one of the connection.
+///
+/// The lines behind the first one of the value stay unless the new one has its own. When it ends early, the count in the value's first
+/// word grows by what was executed, and the place, which follows that word, becomes that of the last command that was.
 ///
 /// The answer is 1 if every reply was a plain success; otherwise how many commands are executed, what stopped it (or nothing), and
 /// the numbers of those commands that met a key which they left alone. A number below zero is for the checkpoint: -1, it cannot be
@@ -15,8 +19,10 @@ const BODY: &str = "\
 local key, pcall, unpack, type = ARGV[1], redis.pcall, unpack, type
 local now = pcall('GET', key)
 if type(now) == 'table' then return {-1, now.err} end
-if (now or '') ~= ARGV[2] then return {-2, now or ''} end
-local i, last, done, db, odd = 4, #ARGV, 0, 0, nil
+now = now or ''
+local gate = ARGV[2]
+if now:sub(1, #gate) ~= gate or (gate == '' and now ~= '') then return {-2, now} end
+local i, last, done, db, odd = 5, #ARGV, 0, 0, nil
 while i <= last do
   local n = ARGV[i] + 0
   if n < 0 then
@@ -54,9 +60,24 @@ while i <= last do
   i = stop + 1
 end
 if db ~= 0 then redis.call('SELECT', 0) end
-if not odd then redis.call('SET', key, ARGV[3]) return 1 end
+if i > last then
+  local value = ARGV[3]
+  if not value:find('\\n', 1, true) then
+    local lines = now:find('\\n', 1, true)
+    if lines then value = value .. now:sub(lines) end
+  end
+  redis.call('SET', key, value)
+  if not odd then return 1 end
+elseif done > 0 then
+  local run, count, rest = now:match('^([^ ]-)(%d+) (.*)$')
+  local places = ARGV[4]
+  if places ~= '' then
+    local place = places:sub(1, 4) .. places:sub(8 * done - 3, 8 * done + 4)
+    rest = place:gsub('.', function(c) return string.format('%02x', c:byte()) end) .. rest:sub(25)
+  end
+  redis.call('SET', key, run .. string.format('%.0f', count + done) .. ' ' .. rest)
+end
 odd[1] = done
-redis.call('SET', key, string.format('%.0f', (now or 0) + done))
 if #odd > 2 then redis.call('INCRBY', key .. ':kept', #odd - 2) end
 return odd
 ";

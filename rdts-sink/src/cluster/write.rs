@@ -5,25 +5,33 @@ use std::sync::Arc;
 use rdts_core::command::{Sharding, keys, lookup, sharding, split};
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
-use rdts_core::record::{Batch, Command, Expect, Kind};
+use rdts_core::record::{Batch, Command, Expect, Kind, Mark, Position};
 use rdts_core::slot::slot;
 use rdts_resp::encode;
 
 use super::OnImpossible;
 use super::calls::Calls;
-use super::routes::Shared;
+use super::claims::Filter;
+use super::place::{Counter, Place, Reached};
+use super::routes::{Routes, Shared};
+use super::settle::{forward, forward_all};
 use super::unit::{Collector, NO_SLOT, New, Unit};
 use crate::crossing::{self, Crossing};
 use crate::judge::{Answer, Judge, Subject};
 
 /// Routes the commands of one batch.
 pub(super) struct Router<'a> {
-    shared: &'a Arc<Shared>,
-    databases: u32,
-    batch: u64,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) databases: u32,
+    pub(super) batch: u64,
+    pub(super) counter: &'a mut Counter,
+    /// Where the source can be read from to get this batch.
+    pub(super) position: Option<Position>,
+    /// What the target has already.
+    pub(super) filter: Option<&'a Filter>,
     /// What goes to each lane and was not sent yet.
-    collectors: Vec<Collector>,
-    transaction: bool,
+    pub(super) collectors: Vec<Collector>,
+    pub(super) transaction: bool,
 }
 
 /// What is to be done with a command.
@@ -36,11 +44,10 @@ enum Way {
     Impossible(String),
 }
 
-impl<'a> Router<'a> {
-    pub(super) fn new(shared: &'a Arc<Shared>, databases: u32, batch: u64) -> Self {
-        Self { shared, databases, batch, collectors: Vec::new(), transaction: false }
-    }
+/// How many places a command has for its steps.
+const STEPS: u32 = 1 << 16;
 
+impl Router<'_> {
     /// Sends everything to the lanes. What concerns several of them is waited for.
     pub(super) async fn route(mut self, batch: &Batch) -> Result<()> {
         let commands: Vec<Command<'_>> = batch.commands().collect();
@@ -66,6 +73,7 @@ impl<'a> Router<'a> {
     fn run(&mut self, commands: &[Command<'_>]) -> Result<Option<(usize, Way)>> {
         let shared = self.shared.clone();
         let routes = shared.routes();
+        let mut dropped = Counts::default();
         self.collectors.resize_with(routes.lanes(), Collector::default);
         let mut stopped = None;
         for (index, command) in commands.iter().enumerate() {
@@ -84,8 +92,10 @@ impl<'a> Router<'a> {
                         commands: 1,
                         bytes: command.raw().len() as u64,
                         alone,
+                        marks: false,
+                        place: self.counter.next(at(command), 0),
                     };
-                    self.collectors[routes.lane_of(slot)].push(self.batch, new, self.transaction);
+                    self.collect(&routes, new, &mut dropped);
                 }
                 Way::Split => {
                     let args: Vec<&[u8]> = command.args().collect();
@@ -95,8 +105,18 @@ impl<'a> Router<'a> {
                         encode::command(&mut raw, &part.args);
                         let mark = if number == 0 { command.mark() } else { command.mark().keys(0) };
                         let (commands, bytes) = if number == 0 { (1, command.raw().len() as u64) } else { (0, 0) };
-                        let new = New { slot: part.slot, mark, raw: &raw, commands, bytes, alone: false };
-                        self.collectors[routes.lane_of(part.slot)].push(self.batch, new, self.transaction);
+                        let place = self.counter.next(at(command), 0);
+                        let new = New {
+                            slot: part.slot,
+                            mark,
+                            raw: &raw,
+                            commands,
+                            bytes,
+                            alone: false,
+                            marks: false,
+                            place,
+                        };
+                        self.collect(&routes, new, &mut dropped);
                     }
                 }
                 way => {
@@ -105,6 +125,9 @@ impl<'a> Router<'a> {
                 }
             }
         }
+        if dropped != Counts::default() {
+            self.shared.progress.count(self.batch, dropped);
+        }
         self.shared.progress.expect(self.batch, self.collectors.iter().map(|collector| collector.len).sum());
         for (lane, collector) in self.collectors.iter_mut().enumerate() {
             for unit in collector.take() {
@@ -112,6 +135,32 @@ impl<'a> Router<'a> {
             }
         }
         Ok(stopped)
+    }
+
+    /// Puts a command to what goes to the lane of its slot, unless the target has it already: then it is counted as what it is.
+    fn collect(&mut self, routes: &Routes, new: New<'_>, dropped: &mut Counts) {
+        if self.has(new.slot, new.place) {
+            dropped.commands += u64::from(new.commands);
+            dropped.bytes += new.bytes;
+            dropped.keys += u64::from(new.mark.keys);
+            return;
+        }
+        let lane = routes.lane_of(new.slot);
+        self.collectors[lane].push(self.batch, self.position, new, self.transaction);
+        if routes.is_marked(new.slot) {
+            let reached = Reached { place: new.place, position: self.position };
+            let raw = self.shared.keys.mark(new.slot, lane, reached);
+            let mark = Mark::new(0, new.mark.kind);
+            let new = New { mark, raw: &raw, commands: 0, bytes: 0, alone: false, marks: true, ..new };
+            self.collectors[lane].push(self.batch, self.position, new, self.transaction);
+        }
+    }
+
+    /// Whether a run before has done this.
+    fn has(&self, slot: u16, place: Place) -> bool {
+        // What has no slot goes with the first one.
+        let slot = if slot == NO_SLOT { 0 } else { slot };
+        self.filter.is_some_and(|filter| filter.has(slot, place))
     }
 
     fn way(&self, command: &Command<'_>) -> Result<Way> {
@@ -166,17 +215,34 @@ impl<'a> Router<'a> {
 
     /// Applies a command on every primary, after everything before and before everything behind it.
     async fn broadcast(&mut self, command: &Command<'_>) -> Result<()> {
+        let before = Reached { place: self.counter.0, position: self.position };
+        let place = self.counter.next(at(command), 0);
         self.shared.progress.settled().await?;
+        if self.shared.routes().any_marked() {
+            // It may remove the markers.
+            if self.filter.is_some_and(|filter| !filter.is_over(before.place)) {
+                let text =
+                    format!("{}: slots move while what a run before did is made whole", Subject::from(command).named());
+                return Err(Error::new(ErrorKind::Unsupported, text));
+            }
+            forward_all(self.shared, before, true).await?;
+        }
         // Also the primaries that have come since; if nobody answers, the lanes will say so.
         let _ = self.shared.refresh().await;
         {
             let mut routes = self.shared.routes();
             let lanes = routes.lane_of_each(self.shared);
+            let has = |lane: usize| self.filter.is_some() && routes.slots_of(lane).all(|slot| self.has(slot, place));
+            let lanes: Vec<usize> = lanes.into_iter().filter(|lane| !has(*lane)).collect();
+            if lanes.is_empty() {
+                self.shared.progress.count(self.batch, counted(command));
+            }
             self.shared.progress.expect(self.batch, lanes.len() as u64);
             for (index, lane) in lanes.into_iter().enumerate() {
                 let (commands, bytes) = if index == 0 { (1, command.raw().len() as u64) } else { (0, 0) };
-                let unit = Unit::alone(self.batch, NO_SLOT, command.mark(), command.raw(), commands, bytes);
-                routes.send(lane, unit);
+                let (mark, raw) = (command.mark(), command.raw());
+                let new = New { slot: NO_SLOT, mark, raw, commands, bytes, alone: true, marks: false, place };
+                routes.send(lane, Unit::alone(self.batch, self.position, new));
             }
         }
         self.shared.progress.settled().await
@@ -184,8 +250,13 @@ impl<'a> Router<'a> {
 
     /// Executes a command whose keys are in different slots.
     async fn cross(&mut self, command: &Command<'_>) -> Result<()> {
+        let place = self.counter.next(at(command), STEPS);
         self.shared.progress.settled().await?;
         let args: Vec<&[u8]> = command.args().collect();
+        if keys(&args)?.any(|key| self.has(slot(args[key.index]), place)) {
+            self.shared.progress.count(self.batch, counted(command));
+            return Ok(());
+        }
         let mut calls = Calls::new(self.shared.clone());
         let reply = match crossing::execute(&mut calls, command.db(), &args).await? {
             Crossing::Done(reply) => reply,
@@ -194,6 +265,9 @@ impl<'a> Router<'a> {
         let mut judge = Judge::default();
         judge.answer(command, &Answer::from(&reply))?;
         self.shared.progress.count(self.batch, judge.counts());
+        if self.shared.keys.persistent() {
+            forward(self.shared, Reached { place: self.counter.0, position: self.position });
+        }
         Ok(())
     }
 
@@ -210,6 +284,11 @@ impl<'a> Router<'a> {
             }
         }
     }
+}
+
+/// The offset of a command in the order of all.
+fn at(command: &Command<'_>) -> u64 {
+    Place::offset(command.kind(), command.offset())
 }
 
 fn counted(command: &Command<'_>) -> Counts {

@@ -3,4 +3,5 @@
 mod connect;
 mod disorder;
 mod exact;
+mod resume;
 mod support;

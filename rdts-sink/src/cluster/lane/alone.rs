@@ -4,11 +4,11 @@ use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::record::{Expect, Kind};
 use rdts_resp::{Reply, encode};
 
-use super::super::routes::checkpoint_key;
-use super::super::unit::NO_SLOT;
+use super::super::place::Reached;
+use super::super::unit::{NO_SLOT, Step, Unit};
 use super::Lane;
 use super::reply::{Stop, classify, counts};
-use crate::judge::{Subject, of_the_script};
+use crate::judge::{Subject, contains, of_the_script};
 
 impl Lane {
     /// Executes the first unit that is not applied, which is one command, in a transaction with a marker in the same slot. Nothing else
@@ -17,20 +17,27 @@ impl Lane {
     /// A slot that is being moved takes no such transaction, since the marker is not there yet: it has to wait.
     pub(super) async fn alone(&mut self) -> Result<Option<Stop>> {
         let entry = &self.log[self.applied];
-        let (item, after, tried) = (entry.unit.items()[0], entry.to(), entry.tried);
-        let checkpoint = self.checkpoint();
-        // What has no key is executed with the checkpoint itself.
-        let slot = if item.slot == NO_SLOT { self.slot } else { item.slot };
-        let marker = checkpoint_key(slot, &self.shared.id, self.index);
-        let after = after.to_string();
-        if tried && marker != checkpoint {
+        let (item, tried) = (entry.unit.items()[0], entry.tried);
+        let keys = &self.shared.keys;
+        // What has no key is executed with the checkpoint itself, and so is what the checkpoint speaks for in the same slot.
+        let together = item.slot == NO_SLOT || (item.slot == self.slot && self.speaks_for(item.slot));
+        let (marker, after) = if together {
+            (self.checkpoint(), self.value(entry.to(), &entry.after))
+        } else {
+            let reached = Reached { place: item.place, position: entry.unit.position };
+            (keys.marker(item.slot, self.index), keys.value(entry.to(), &reached, None))
+        };
+        if tried && !together {
             let reply = self.call(&[b"GET", &marker]).await?;
             if let Some(error) = reply.as_error() {
                 return self.stopped(error).map(Some);
             }
             if reply.as_str() == Some(&after) {
-                return self.finish_alone(&marker, &after, false, false).await;
+                return self.finish_alone(&marker, together, false, false).await;
             }
+        }
+        if let Some(stop) = self.guard().await? {
+            return Ok(Some(stop));
         }
         self.log[self.applied].tried = true;
         let entry = &self.log[self.applied];
@@ -57,6 +64,10 @@ impl Lane {
             }
         }
         let reply = link.receive().await?;
+        if reply.is_null() && self.shared.keys.persistent() {
+            // Somebody has written the checkpoint since.
+            return Ok(Some(Stop::Changed));
+        }
         let Some(results) = reply.as_array() else {
             let error = refused.or_else(|| reply.as_error().map(<[u8]>::to_vec)).unwrap_or_else(|| b"nothing".to_vec());
             return self.stopped(&error).map(Some);
@@ -86,19 +97,53 @@ impl Lane {
             None if nothing && item.mark.expect == Expect::CreatedOrKept => kept = true,
             None => {}
         }
-        self.finish_alone(&marker, &after, failed, kept).await
+        self.finish_alone(&marker, together, failed, kept).await
+    }
+
+    /// Whether the checkpoint tells how far a slot has come.
+    fn speaks_for(&self, slot: u16) -> bool {
+        !self.shared.keys.persistent() || !self.shared.routes().is_marked(slot)
+    }
+
+    /// Sees to it that the transaction that follows is executed only if the checkpoint is still this run's: what a process has sent before
+    /// it died may reach the server after another one has gone on.
+    async fn guard(&mut self) -> Result<Option<Stop>> {
+        if !self.shared.keys.persistent() {
+            return Ok(None);
+        }
+        let key = self.checkpoint();
+        let gate = self.shared.keys.word(self.log[self.applied].from);
+        let watched = self.call(&[b"WATCH", &key]).await?;
+        let held = self.call(&[b"GET", &key]).await?;
+        if let Some(error) = watched.as_error().or(held.as_error()) {
+            return if classify(error).is_some() { Ok(Some(Stop::Checkpoint)) } else { self.stopped(error).map(Some) };
+        }
+        if held.as_str().is_some_and(|value| value.starts_with(&gate)) {
+            return Ok(None);
+        }
+        self.call(&[b"UNWATCH"]).await?;
+        Ok(Some(Stop::Changed))
     }
 
     /// It is executed: the checkpoint follows, and the marker goes.
-    async fn finish_alone(&mut self, marker: &[u8], after: &str, failed: bool, kept: bool) -> Result<Option<Stop>> {
-        let checkpoint = self.checkpoint();
-        if marker != checkpoint {
-            let reply = self.call(&[b"SET", &checkpoint, after.as_bytes()]).await?;
-            if reply.is_error() {
+    async fn finish_alone(&mut self, marker: &[u8], together: bool, failed: bool, kept: bool) -> Result<Option<Stop>> {
+        if !together {
+            let checkpoint = self.checkpoint();
+            let (gate, value) = self.words(self.applied);
+            let step = Step { key: &checkpoint, gate: &gate, value: &value, places: false };
+            let Some(link) = &mut self.link else { return Err(super::disconnected()) };
+            Unit::empty().append_call(link.output(), [b"EVAL", self.shared.script.as_bytes()], &step);
+            link.awake();
+            let reply = link.receive().await?;
+            match reply.as_array() {
+                None if !reply.is_error() => {}
+                Some([Reply::Integer(-2), ..]) => return Ok(Some(Stop::Changed)),
                 // The checkpoint has to be found first; the marker tells then that the command is executed.
-                return Ok(Some(Stop::Checkpoint));
+                _ => return Ok(Some(Stop::Checkpoint)),
             }
-            self.call(&[b"DEL", marker]).await?;
+            if self.speaks_for(self.log[self.applied].unit.items()[0].slot) {
+                self.call(&[b"DEL", marker]).await?;
+            }
         }
         let kept: &[usize] = if kept { &[0] } else { &[] };
         let mut counts = counts(&self.log[self.applied], kept);
@@ -111,8 +156,4 @@ impl Lane {
 /// Whether an error says that what was to be created is there.
 fn exists(kind: Kind, error: &[u8]) -> bool {
     error.starts_with(b"BUSYKEY") || (kind == Kind::Code && contains(error, b"already exists"))
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }

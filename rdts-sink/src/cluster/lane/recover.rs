@@ -6,9 +6,8 @@ use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_resp::Reply;
 
 use super::super::link::Link;
-use super::super::routes::checkpoint_key;
 use super::reply::{classify, counts};
-use super::{Entry, Lane, may_pass};
+use super::{Lane, may_pass};
 
 impl Lane {
     /// Connects to where the checkpoint is, however often it takes, and goes on where that says. What was under way is known then.
@@ -52,7 +51,7 @@ impl Lane {
         if let Some(place) = redirection(&reply, "ASK") {
             return self.follow_checkpoint(&place).await;
         }
-        let at = number(&reply).map_err(|_| self.refusal("GET of its checkpoint", &reply))?;
+        let at = self.count(&reply)?.map_err(|()| self.refusal("GET of its checkpoint", &reply))?;
         let kept = self.call(&[b"GET", &[&key[..], b":kept"].concat()]).await?;
         let kept = number(&kept).ok().flatten().unwrap_or(0);
         self.take_kept(kept);
@@ -92,12 +91,33 @@ impl Lane {
         let mut link = Link::open(&address, self.shared.options.topology.deadlines).await?;
         link.call(&[b"ASKING"]).await?;
         let reply = link.call(&[b"GET", &self.checkpoint()]).await?;
-        let at =
-            number(&reply).map_err(|_| Error::new(ErrorKind::NotReady, "its checkpoint is on its way").at(&address))?;
+        let on_its_way = |()| Error::new(ErrorKind::NotReady, "its checkpoint is on its way").at(&address);
+        let at = self.count(&reply)?.map_err(on_its_way)?;
         if let Some(at) = at {
             self.move_checkpoint(at).await?;
         }
         Ok(at)
+    }
+
+    /// How many commands the value of the checkpoint counts, if it is there.
+    ///
+    /// # Errors
+    /// If another run has taken the checkpoint over.
+    fn count(&self, reply: &Reply) -> Result<std::result::Result<Option<u64>, ()>> {
+        if reply.is_null() {
+            return Ok(Ok(None));
+        }
+        let Some(text) = reply.as_str().filter(|_| !reply.is_error()) else { return Ok(Err(())) };
+        let word = text.split(' ').next().unwrap_or_default();
+        let run = if self.shared.keys.persistent() { self.shared.keys.run() } else { "" };
+        match word.strip_prefix(run).map(|count| count.trim_start_matches(':').parse()) {
+            Some(Ok(count)) => Ok(Ok(Some(count))),
+            _ if self.shared.keys.persistent() => {
+                let text = "another run of the same task writes here now: this one must not go on";
+                Err(Error::new(ErrorKind::Rejected, text))
+            }
+            _ => Ok(Err(())),
+        }
     }
 
     /// Puts the checkpoint, which is known to be `at`, into another slot of the same node.
@@ -110,15 +130,38 @@ impl Lane {
             let slots: Vec<u16> = shard.slots.iter().cloned().flatten().filter(|slot| *slot != self.slot).collect();
             slots.iter().rev().step_by((slots.len() / TRIES).max(1)).copied().collect()
         };
+        let before = self.log.iter().take_while(|entry| entry.to() <= at).count();
+        let value = self.value(at, self.behind(before));
         for slot in candidates {
-            let key = checkpoint_key(slot, &self.shared.id, self.index);
-            let reply = self.call(&[b"SET", &key, at.to_string().as_bytes()]).await?;
-            if reply.is_ok() {
-                self.markers.insert(self.slot, at.to_string());
-                self.shared.routes().checkpoint_moved(self.index, slot);
-                self.slot = slot;
-                return Ok(());
+            // Taken before it is written, so that no other lane takes it as well.
+            let old = self.slot;
+            let taken = {
+                let mut routes = self.shared.routes();
+                let taken = routes.has_checkpoint(slot);
+                if !taken {
+                    routes.checkpoint_moved(self.index, slot);
+                }
+                taken
+            };
+            if taken {
+                continue;
             }
+            let key = self.shared.keys.checkpoint(slot, self.index);
+            let reply = self.call(&[b"SET", &key, value.as_bytes()]).await;
+            if !matches!(&reply, Ok(reply) if reply.is_ok()) {
+                self.shared.routes().checkpoint_moved(self.index, old);
+                reply?;
+                continue;
+            }
+            self.slot = slot;
+            if self.shared.keys.persistent() {
+                // Another lane may want that place for its own.
+                let key = self.shared.keys.checkpoint(old, self.index);
+                super::super::calls::Calls::new(self.shared.clone()).remove(old, &key).await?;
+            } else {
+                self.markers.insert(old, value);
+            }
+            return Ok(());
         }
         Err(Error::new(ErrorKind::NotReady, "no slot of the node takes a checkpoint"))
     }
@@ -128,9 +171,10 @@ impl Lane {
         let first = self.log.front().map_or(self.start, |entry| entry.from);
         let at = match at {
             Some(at) => at,
-            None if first == 0 => {
+            None if first == 0 && !self.written => {
                 let key = self.checkpoint();
-                let reply = self.call(&[b"SET", &key, b"0"]).await?;
+                let value = self.value(0, &self.base);
+                let reply = self.call(&[b"SET", &key, value.as_bytes()]).await?;
                 if !reply.is_ok() {
                     return Err(self.refusal("SET of its checkpoint", &reply));
                 }
@@ -150,11 +194,8 @@ impl Lane {
         }
         // The unit that the checkpoint is in the middle of.
         if let Some(index) = self.log.iter().position(|entry| entry.from < at && at < entry.to()) {
-            let entry = &mut self.log[index];
-            let done = usize::try_from(at - entry.from).unwrap_or_default();
-            let unit = entry.unit.split_off(done);
-            let rest = Entry { unit, from: at, told: entry.told, tried: false };
-            self.log.insert(index + 1, rest);
+            let done = usize::try_from(at - self.log[index].from).unwrap_or_default();
+            self.cut_at(index, done);
             self.applied += usize::from(index < self.applied);
         }
         while self.applied < self.log.len() && self.log[self.applied].to() <= at {
@@ -181,7 +222,7 @@ impl Lane {
         let rest = self.log.split_off(self.applied);
         let routes = self.shared.routes();
         for mut entry in rest {
-            if entry.told {
+            if entry.told && entry.unit.len() > 0 {
                 let own = entry.unit.filtered(|item| routes.lane_of(item.slot) == self.index);
                 let Some(unit) = own else { continue };
                 entry.unit = unit;
@@ -210,27 +251,35 @@ impl Lane {
         Error::new(ErrorKind::Rejected, text).at(address)
     }
 
-    /// Removes what this lane has put there for itself; `false` if there is more to do.
+    /// Removes what this lane has put there for itself, but for what is to last; `false` if there is more to do.
     pub(super) async fn leave(&mut self) -> Result<bool> {
         let key = self.checkpoint();
         let reply = self.call(&[b"GET", &key]).await?;
         // The last occasion to find that a node has lost something.
-        if number(&reply).ok().flatten() != Some(self.end()) {
+        if self.count(&reply)?.ok().flatten() != Some(self.end()) {
             return Err(super::disconnected());
         }
-        self.call(&[b"DEL", &key, &[&key[..], b":kept"].concat()]).await?;
-        for slot in std::mem::take(&mut self.markers).into_keys().filter(|slot| *slot != self.slot) {
-            let key = checkpoint_key(slot, &self.shared.id, self.index);
+        let kept = [&key[..], b":kept"].concat();
+        if self.shared.keys.persistent() {
+            self.call(&[b"DEL", &kept]).await?;
+        } else {
+            self.call(&[b"DEL", &key, &kept]).await?;
+        }
+        for slot in std::mem::take(&mut self.markers).into_keys() {
+            let marker = self.shared.keys.marker(slot, self.index);
+            if marker == key {
+                continue;
+            }
             let calls = super::super::calls::Calls::new(self.shared.clone());
-            if let Err(error) = calls.remove(slot, &key).await {
-                tracing::warn!(%error, key = %key.escape_ascii(), "a checkpoint could not be removed");
+            if let Err(error) = calls.remove(slot, &marker).await {
+                tracing::warn!(%error, key = %marker.escape_ascii(), "a checkpoint could not be removed");
             }
         }
         Ok(true)
     }
 
     pub(super) fn checkpoint(&self) -> Vec<u8> {
-        checkpoint_key(self.slot, &self.shared.id, self.index)
+        self.shared.keys.checkpoint(self.slot, self.index)
     }
 
     pub(super) async fn call(&mut self, args: &[&[u8]]) -> Result<Reply> {

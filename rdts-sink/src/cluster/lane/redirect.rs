@@ -1,18 +1,21 @@
 //! What to do when a unit has stopped because of the node or the slot.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use rdts_core::command::{Sharding, keys, sharding, split};
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::slot::slot;
 use rdts_resp::{Reply, encode};
 
+use super::super::claims::Vouched;
 use super::super::link::Link;
-use super::super::routes::checkpoint_key;
-use super::super::unit::{Collector, How, NO_SLOT, New, Unit};
+use super::super::place::{Reached, Slots};
+use super::super::routes::Routes;
+use super::super::unit::{Collector, How, NO_SLOT, New, Step, Unit};
 use super::recover::redirection;
 use super::reply::{Stop, counts};
-use super::{Entry, Lane};
+use super::{After, Entry, Lane};
 
 impl Lane {
     /// Does what it takes so that the first unit can be tried again. Nothing is on its way.
@@ -100,12 +103,31 @@ impl Lane {
             }
             let at = self.log[self.applied].from;
             let rest: Vec<Entry> = self.log.split_off(self.applied).into();
-            for entry in rest {
+            let mut told = self.now().vouched.clone();
+            let mut tells = self.without_gone(&routes, &told, self.now().reached);
+            if let Some(vouched) = &tells {
+                // Before anything else, the checkpoint says that it does not speak for them any more.
+                let after = After { vouched: vouched.clone(), ..self.now().clone() };
+                self.log.push_back(Entry::new(Unit::empty(), at, after));
+            }
+            for mut entry in rest {
+                if !Arc::ptr_eq(&entry.after.vouched, &told) {
+                    told = entry.after.vouched.clone();
+                    tells = self.without_gone(&routes, &told, entry.after.reached);
+                }
+                if let Some(vouched) = &tells {
+                    entry.after.vouched = vouched.clone();
+                }
+                if entry.unit.len() == 0 {
+                    self.log.push_back(entry);
+                    continue;
+                }
                 let mut lanes: Vec<usize> =
                     entry.unit.items().iter().map(|item| self.owner(&routes, item.slot)).collect();
                 let all = lanes.clone();
                 lanes.sort_unstable();
                 lanes.dedup();
+                let mut own = None;
                 for lane in lanes {
                     let mut index = 0;
                     let part = entry.unit.filtered(|_| {
@@ -114,10 +136,13 @@ impl Lane {
                     });
                     let Some(unit) = part else { continue };
                     if lane == self.index {
-                        self.log.push_back(Entry { unit, ..entry });
+                        own = Some(unit);
                     } else if !entry.told {
-                        routes.send(lane, unit);
+                        routes.send(lane, self.marked(unit));
                     }
+                }
+                if let Some(unit) = own {
+                    self.log.push_back(Entry { unit, ..entry });
                 }
             }
             self.renumber(at);
@@ -134,13 +159,37 @@ impl Lane {
         Ok(())
     }
 
-    fn owner(&self, routes: &super::super::routes::Routes, slot: u16) -> usize {
+    /// What is left to speak for when the slots that others have now were lost at `reached`; `None` if there are no such slots.
+    fn without_gone(&self, routes: &Routes, vouched: &Arc<Vouched>, reached: Reached) -> Option<Arc<Vouched>> {
+        if !self.shared.keys.persistent() {
+            return None;
+        }
+        let gone: Slots = vouched.own.iter().filter(|slot| routes.lane_of(*slot) != self.index).collect();
+        if gone.is_empty() {
+            return None;
+        }
+        let mut left = (**vouched).clone();
+        left.lose(&gone, reached);
+        Some(Arc::new(left))
+    }
+
+    /// A unit for another lane, with which each slot tells by a marker how far it has come.
+    fn marked(&self, unit: Unit) -> Unit {
+        if !self.shared.keys.persistent() {
+            return unit;
+        }
+        let keys = &self.shared.keys;
+        unit.marked(|slot, reached| keys.mark(slot, self.index, reached))
+    }
+
+    fn owner(&self, routes: &Routes, slot: u16) -> usize {
         if slot == NO_SLOT { self.index } else { routes.lane_of(slot) }
     }
 
     /// Replaces a unit's first command by one for each of its keys, if that is the same. `false` if it is not.
     fn split_head(&mut self) -> bool {
         self.cut(1);
+        let before = self.now().reached.place;
         let entry = &self.log[self.applied];
         let item = entry.unit.items()[0];
         let args = entry.unit.args(0);
@@ -158,16 +207,25 @@ impl Lane {
             encode::command(&mut raw, &part.args);
             let (commands, bytes) = if index == 0 { (item.commands, item.bytes) } else { (0, 0) };
             let keys = if index == 0 { item.mark.keys } else { 0 };
-            let new = New { slot: item.slot, mark: item.mark.keys(keys), raw: &raw, commands, bytes, alone: false };
-            collector.push(batch, new, true);
+            // Only the last one makes it whole; done again from the beginning, it is the same.
+            let place = if index + 1 == parts.len() { item.place } else { before };
+            let mark = item.mark.keys(keys);
+            let new = New { slot: item.slot, mark, raw: &raw, commands, bytes, alone: false, marks: false, place };
+            collector.push(batch, entry.unit.position, new, true);
         }
-        let (at, told) = (entry.from, entry.told);
+        let (at, told, late) = (entry.from, entry.told, entry.unit.late);
+        let mut after = self.now().clone();
         if !told {
             self.shared.progress.expect(batch, parts.len() as u64 - 1);
         }
         self.log.remove(self.applied);
-        for (index, unit) in collector.take().into_iter().enumerate() {
-            self.log.insert(self.applied + index, Entry { unit, from: at, told, tried: false });
+        for (index, mut unit) in collector.take().into_iter().enumerate() {
+            unit.late = late;
+            if !late {
+                after.reached = after.reached.or_later(Reached { place: unit.place(), position: unit.position });
+            }
+            let entry = Entry { told, ..Entry::new(unit, at, after.clone()) };
+            self.log.insert(self.applied + index, entry);
         }
         self.renumber(at);
         true
@@ -177,8 +235,7 @@ impl Lane {
     fn alone_from_now(&mut self) {
         self.cut(1);
         let entry = &mut self.log[self.applied];
-        let item = entry.unit.items()[0];
-        entry.unit = Unit::alone(entry.unit.batch, item.slot, item.mark, &entry.unit.raw(0), item.commands, item.bytes);
+        entry.unit = entry.unit.first_alone();
     }
 
     /// Executes the first command that is not applied at the node that is taking its slot over: with a marker in the same slot there,
@@ -189,11 +246,15 @@ impl Lane {
         let Some(mut address) = self.shared.routes().topology.redirected(place, link.address()) else {
             return self.pause(Error::new(ErrorKind::NotReady, format!("the node said ASK {place}"))).await;
         };
-        let slot = self.log[self.applied].unit.items()[0].slot;
-        let key = checkpoint_key(slot, &self.shared.id, self.index);
+        let unit = &self.log[self.applied].unit;
+        let item = unit.items()[0];
+        let slot = item.slot;
+        let keys = &self.shared.keys;
+        let key = keys.marker(slot, self.index);
         let before = self.markers.get(&slot).cloned().unwrap_or_default();
         self.asked += 1;
-        let after = format!("asked {}", self.asked);
+        let reached = Reached { place: item.place, position: unit.position };
+        let after = keys.value(format_args!("asked{}", self.asked), &reached, None);
         let script = self.shared.script.clone();
         let mut sent = false;
         let reply = loop {
@@ -206,7 +267,8 @@ impl Lane {
                 } else {
                     sent = true;
                     let unit = &self.log[self.applied].unit;
-                    unit.append_call(link.output(), [b"EVAL", script.as_bytes()], &key, &before, &after);
+                    let step = Step { key: &key, gate: &before, value: &after, places: false };
+                    unit.append_call(link.output(), [b"EVAL", script.as_bytes()], &step);
                     link.receive().await?;
                     return link.receive().await.map(Some);
                 }
@@ -245,7 +307,7 @@ impl Lane {
             let Some(entry) = self.log.remove(self.applied) else { return Ok(()) };
             if !entry.told {
                 let counts = counts(&entry, &kept);
-                self.shared.progress.done(entry.unit.batch, entry.unit.len() as u64, counts);
+                self.shared.progress.done(entry.unit.batch, entry.unit.weight(), counts);
             }
             if self.log.is_empty() {
                 self.start = entry.from;

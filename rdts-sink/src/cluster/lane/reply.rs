@@ -1,12 +1,13 @@
 //! What the reply to a unit means.
 
-use rdts_core::error::Result;
+use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
 use rdts_core::record::Expect;
 use rdts_resp::Reply;
 
-use super::{Entry, Lane};
-use crate::judge::{Subject, conflict, rejected};
+use super::super::place::Reached;
+use super::{After, Entry, Lane};
+use crate::judge::{Subject, conflict, contains, rejected};
 
 /// Why the first unit that is not applied could not be executed to its end. That has nothing to do with its data.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Lane {
         if !all {
             self.cut(done);
         }
-        if done > 0 {
+        if done > 0 || all {
             let kept: Vec<usize> =
                 kept.iter().filter_map(|at| at.as_integer().and_then(|at| usize::try_from(at).ok())).collect();
             self.kept += kept.len() as u64;
@@ -76,10 +77,20 @@ impl Lane {
         if done == 0 || done >= self.log[self.applied].unit.len() {
             return;
         }
-        let entry = &mut self.log[self.applied];
+        self.cut_at(self.applied, done);
+    }
+
+    /// Cuts an entry, whatever is applied of it, behind its first `done` commands.
+    pub(super) fn cut_at(&mut self, index: usize, done: usize) {
+        let before = self.behind(index).clone();
+        let entry = &mut self.log[index];
         let unit = entry.unit.split_off(done);
-        let rest = Entry { unit, from: entry.to(), told: entry.told, tried: false };
-        self.log.insert(self.applied + 1, rest);
+        let place = if unit.late { before.reached.place } else { before.reached.place.max(entry.unit.place()) };
+        // As the script says it: the position stays what it was.
+        let reached = Reached { place, ..before.reached };
+        let after = std::mem::replace(&mut entry.after, After { reached, ..before });
+        let rest = Entry { told: entry.told, waits: entry.waits.take(), ..Entry::new(unit, entry.to(), after) };
+        self.log.insert(index + 1, rest);
     }
 
     /// What an error of the first command that is not applied means.
@@ -88,7 +99,10 @@ impl Lane {
         if let Some(stop) = classify(error) {
             return Ok(stop);
         }
-        let item = entry.unit.items()[0];
+        let Some(item) = entry.unit.items().first() else {
+            let text = format!("writing the checkpoint was answered with '{}'", error.escape_ascii());
+            return Err(Error::new(ErrorKind::Rejected, text));
+        };
         let args = entry.unit.args(0);
         let key = args.get(1).map(Vec::as_slice).filter(|_| item.slot != super::super::unit::NO_SLOT);
         let name = args.first().map(Vec::as_slice).unwrap_or_default();
@@ -138,8 +152,4 @@ pub(super) fn classify(error: &[u8]) -> Option<Stop> {
     } else {
         None
     }
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
