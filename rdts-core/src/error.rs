@@ -62,6 +62,11 @@ pub enum ErrorKind {
     Timeout,
     /// Reading or writing a file failed.
     Io,
+    /// The [spool](crate::spool) cannot be written or read: the disk is full, another process uses the directory. What was written before is
+    /// good.
+    Spool,
+    /// A file of the [spool](crate::spool) is not what was written.
+    SpoolDamaged,
     /// A limit on memory or size was reached.
     Limit,
     /// The caller asked to stop before the work was whole.
@@ -108,7 +113,11 @@ impl Error {
     /// Whether trying again can help.
     pub fn retry(&self) -> Retry {
         match self.kind() {
-            ErrorKind::Connect | ErrorKind::NotReady | ErrorKind::Disconnected | ErrorKind::Timeout => Retry::Resume,
+            ErrorKind::Connect
+            | ErrorKind::NotReady
+            | ErrorKind::Disconnected
+            | ErrorKind::Timeout
+            | ErrorKind::Spool => Retry::Resume,
             ErrorKind::Interrupted | ErrorKind::HistoryLost => Retry::Restart,
             _ => Retry::Never,
         }
@@ -139,6 +148,12 @@ impl Error {
             ErrorKind::Snapshot => "take a new snapshot; a file can be checked with redis-check-rdb or redis-check-aof",
             ErrorKind::Rejected => {
                 "remedy what the target complains of (memory, permissions, type), empty it and run again"
+            }
+            ErrorKind::Spool => {
+                "make room on the disk of the state directory, or end the process that uses it, and run again: it goes on where it stopped"
+            }
+            ErrorKind::SpoolDamaged => {
+                "remove the spool's directory and run again: a stream goes on from the target's checkpoint, a snapshot has to be copied anew"
             }
             ErrorKind::Interrupted => "the target is incomplete: empty it and run again",
             _ => return None,

@@ -112,6 +112,7 @@ pub mod sentinel;
 pub mod sink;
 pub mod slot;
 pub mod source;
+pub mod spool;
 pub mod translate;
 
 pub use endpoint::Endpoint;

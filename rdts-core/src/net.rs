@@ -240,6 +240,11 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// The value of a field of an `INFO` reply, if it is there.
+pub fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+}
+
 async fn read_reply(stream: &mut TcpStream, input: &mut BytesMut, decoder: &mut ReplyDecoder) -> Result<Reply> {
     loop {
         let decoded = decoder

@@ -13,5 +13,6 @@ mod link;
 mod payload;
 
 pub use handshake::{Action, Announce, Handshake, Resume, Sync};
+pub(crate) use link::Acknowledged;
 pub use link::{LinkConfig, ReplicaLink};
 pub use payload::Framing;

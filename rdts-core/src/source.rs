@@ -22,7 +22,7 @@ pub use detect::{FileKind, detect};
 pub use locate::{Locate, Locator};
 pub use rdb::RdbSource;
 pub use reconnect::Reconnect;
-pub use replica::{ReplicaOptions, ReplicaSource, SourceNode};
+pub use replica::{Durable, ReplicaOptions, ReplicaSource, SourceNode};
 pub use scan::{ScanChanges, ScanHandle, ScanOptions, ScanSource};
 
 /// A snapshot and then, for a live source, the stream of writes that follows it, as batches of commands for the target.

@@ -94,13 +94,39 @@ pub struct ReplicaLink {
     sync: Sync,
     framing: Option<Framing>,
     blocks: mpsc::UnboundedReceiver<Result<Block>>,
-    ack: Arc<Ack>,
+    ack: Acknowledged,
     _tasks: JoinSet<()>,
 }
 
+/// What a primary is told to be applied. Clones are the same one, and it may outlive a link.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Acknowledged(Arc<Ack>);
+
+#[derive(Debug, Default)]
 struct Ack {
     offset: AtomicU64,
     now: Notify,
+}
+
+impl Acknowledged {
+    /// Starts with `offset`.
+    pub(crate) fn at(offset: u64) -> Self {
+        Self(Arc::new(Ack { offset: AtomicU64::new(offset), now: Notify::new() }))
+    }
+
+    /// Everything up to `offset` is applied.
+    pub(crate) fn set(&self, offset: u64) {
+        self.0.offset.store(offset, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.offset.load(Ordering::Relaxed)
+    }
+
+    /// The primary is told at once.
+    pub(crate) fn tell(&self) {
+        self.0.now.notify_one();
+    }
 }
 
 impl ReplicaLink {
@@ -110,16 +136,28 @@ impl ReplicaLink {
     /// # Errors
     /// What [`Connection::open`] and [`Handshake`] say, all with the address.
     pub async fn open(address: &NodeAddress, config: LinkConfig, resume: Resume) -> Result<Self> {
+        let offset = match resume {
+            Resume::After { offset, .. } => offset,
+            Resume::FullCopy => 0,
+        };
+        Self::open_with(address, config, resume, Acknowledged::at(offset)).await
+    }
+
+    /// As [`open`](Self::open), but the primary is told what `ack` says; that is set to where a full copy starts.
+    pub(crate) async fn open_with(
+        address: &NodeAddress,
+        config: LinkConfig,
+        resume: Resume,
+        ack: Acknowledged,
+    ) -> Result<Self> {
         let connection = Connection::open(address, config.deadlines).await?;
         let (stream, input) = connection.into_parts();
         let mut lines = Lines { stream, input, deadline: config.deadlines.reply };
         let (sync, framing) = shake_hands(&mut lines, resume, config).await.map_err(|error| error.at(address))?;
         tracing::info!(%address, ?sync, ?framing, "the primary sends");
-        let offset = match (sync, resume) {
-            (Sync::Full { offset, .. }, _) | (Sync::Continue { .. }, Resume::After { offset, .. }) => offset,
-            (Sync::Continue { .. }, Resume::FullCopy) => 0,
-        };
-        let ack = Arc::new(Ack { offset: AtomicU64::new(offset), now: Notify::new() });
+        if let Sync::Full { offset, .. } = sync {
+            ack.set(offset);
+        }
         let (sender, blocks) = mpsc::unbounded_channel();
         let (reader, writer) = lines.stream.into_split();
         let mut tasks = JoinSet::new();
@@ -188,12 +226,12 @@ impl ReplicaLink {
 
     /// The offset to tell the primary from now on: everything up to it is applied.
     pub fn set_acknowledged(&self, offset: u64) {
-        self.ack.offset.store(offset, Ordering::Relaxed);
+        self.ack.set(offset);
     }
 
     /// Tells it at once: after the RDB (a primary that sent it without a file waits for that) and when it asks for it.
     pub fn acknowledge_now(&self) {
-        self.ack.now.notify_one();
+        self.ack.tell();
     }
 }
 
@@ -330,16 +368,16 @@ async fn read(
     }
 }
 
-async fn acknowledge(mut socket: OwnedWriteHalf, ack: Arc<Ack>, period: Duration) {
+async fn acknowledge(mut socket: OwnedWriteHalf, ack: Acknowledged, period: Duration) {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut command = Vec::new();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = ack.now.notified() => {}
+            () = ack.0.now.notified() => {}
         }
-        let offset = ack.offset.load(Ordering::Relaxed);
+        let offset = ack.get();
         command.clear();
         encode::command(&mut command, ["REPLCONF", "ACK", itoa::Buffer::new().format(offset)]);
         // A broken connection is reported by the reading side, which knows what arrived before.

@@ -8,10 +8,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Locator;
+use super::replica::Tail;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::net::Connection;
+use crate::net::{Connection, info_field};
 use crate::record::ReplicationId;
-use crate::replica::{LinkConfig, ReplicaLink, Resume, Sync};
+use crate::replica::{Acknowledged, LinkConfig, ReplicaLink, Resume, Sync};
 
 /// For how long, and how often, a source whose link broke is looked for.
 #[non_exhaustive]
@@ -66,14 +67,21 @@ const ATTEMPT: Duration = Duration::from_secs(15);
 const READY: Duration = Duration::from_secs(1);
 
 /// Where a source may go on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Places {
     pub(super) replid: ReplicationId,
-    /// Behind the last whole command.
-    pub(super) read: Place,
-    /// Behind the last command that was passed on: what came after it was for the link alone, such as `PING`. A primary that was
-    /// demoted goes on sending that for a while, and its successor does not have it.
-    pub(super) passed_on: Place,
+    /// What was read: up to the last whole command, or to the last byte if that is in a spool.
+    pub(super) read: u64,
+    pub(super) passed_on: PassedOn,
+}
+
+/// Behind the last command that was passed on: what came after it was for the link alone, such as `PING`. A primary that was
+/// demoted goes on sending that for a while, and its successor does not have it.
+#[derive(Debug, Clone)]
+pub(super) enum PassedOn {
+    Here(Place),
+    /// Or that will be, once it was read.
+    InSpool(Tail),
 }
 
 /// A place in the stream, and the database that is selected there.
@@ -83,20 +91,30 @@ pub(super) struct Place {
     pub(super) db: u32,
 }
 
+/// A link that goes on.
+#[derive(Debug)]
+pub(super) struct Back {
+    pub(super) link: ReplicaLink,
+    /// The name of the history now: a promoted primary has given it a new one.
+    pub(super) replid: ReplicationId,
+    /// Where it goes on, if that is before what was read.
+    pub(super) rewound: Option<Place>,
+}
+
 /// A search under way, in a task of its own: whoever waits for it may stop waiting and come back.
 #[derive(Debug)]
-pub(super) struct Reconnecting(JoinSet<Result<(ReplicaLink, Place)>>);
+pub(super) struct Reconnecting(JoinSet<Result<Back>>);
 
 impl Reconnecting {
-    /// Starts to look for a link that goes on at one of `places`, for as long as `how` says.
-    pub(super) fn start(locator: Locator, link: LinkConfig, places: Places, how: Reconnect) -> Self {
+    /// Starts to [`search`].
+    pub(super) fn start(seeker: Seeker, places: Places, how: Reconnect) -> Self {
         let mut tasks = JoinSet::new();
-        tasks.spawn(search(locator, link, places, how));
+        tasks.spawn(async move { seeker.search(&places, how).await });
         Self(tasks)
     }
 
-    /// The new link, once it is there, and where it goes on. Cancel safe.
-    pub(super) async fn done(&mut self) -> Result<(ReplicaLink, Place)> {
+    /// The new link, once it is there. Cancel safe.
+    pub(super) async fn done(&mut self) -> Result<Back> {
         match self.0.join_next().await {
             Some(Ok(result)) => result,
             // The task neither panics nor is it aborted while somebody waits, and gives its result once.
@@ -105,52 +123,85 @@ impl Reconnecting {
     }
 }
 
-async fn search(locator: Locator, link: LinkConfig, places: Places, how: Reconnect) -> Result<(ReplicaLink, Place)> {
-    let started = Instant::now();
-    let mut pause = how.pause;
-    loop {
-        let attempt = tokio::time::timeout(ATTEMPT, attempt(&locator, link, places)).await;
-        let error = match attempt {
-            Ok(Ok(found)) => return Ok(found),
-            Ok(Err(error)) if error.retry() != Retry::Resume => return Err(error),
-            Ok(Err(error)) => error,
-            Err(_) => Error::new(ErrorKind::Timeout, format!("no link to {} within {ATTEMPT:?}", locator.name())),
-        };
-        tracing::debug!(%error, "the source cannot be reached yet");
-        let next = shortened(pause);
-        if started.elapsed() + next >= how.within {
-            let text = format!("{} could not be reached again within {:?}", locator.name(), how.within);
-            return Err(Error::new(error.kind(), text).with_source(error));
+/// What is needed to find a source.
+#[derive(Debug, Clone)]
+pub(super) struct Seeker {
+    pub(super) locator: Locator,
+    pub(super) link: LinkConfig,
+    pub(super) ack: Acknowledged,
+}
+
+impl Seeker {
+    /// Looks for a link that goes on at one of `places`, for as long as `how` says.
+    pub(super) async fn search(&self, places: &Places, how: Reconnect) -> Result<Back> {
+        let started = Instant::now();
+        let mut pause = how.pause;
+        // Only for the handshake; what is read has the deadlines that the caller set.
+        let ready = self.link.deadlines.ready.min(READY);
+        loop {
+            let attempt = tokio::time::timeout(ATTEMPT, self.attempt(places, ready)).await;
+            let error = match attempt {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(error)) if error.retry() != Retry::Resume => return Err(error),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    let text = format!("no link to {} within {ATTEMPT:?}", self.locator.name());
+                    Error::new(ErrorKind::Timeout, text)
+                }
+            };
+            tracing::debug!(%error, "the source cannot be reached yet");
+            let next = shortened(pause);
+            if started.elapsed() + next >= how.within {
+                let text = format!("{} could not be reached again within {:?}", self.locator.name(), how.within);
+                return Err(Error::new(error.kind(), text).with_source(error));
+            }
+            tokio::time::sleep(next).await;
+            pause = (pause * 2).min(how.longest_pause);
         }
-        tokio::time::sleep(next).await;
-        pause = (pause * 2).min(how.longest_pause);
+    }
+
+    /// Tries once; a server that is not ready is asked for as long as `ready`.
+    ///
+    /// # Errors
+    /// [`HistoryLost`](ErrorKind::HistoryLost), with the reason; whatever keeps a link from being opened.
+    pub(super) async fn attempt(&self, places: &Places, ready: Duration) -> Result<Back> {
+        let address = self.locator.locate().await?;
+        let deadlines = self.link.deadlines.ready(ready);
+        let info = match Connection::open(&address, deadlines).await?.info("replication").await {
+            Err(error) if error.retry() == Retry::Resume => return Err(error),
+            // A user that may not ask is told less if it goes wrong.
+            info => info.unwrap_or_default(),
+        };
+        let history = History::of(&info, places.replid);
+        let rewound = match history.end {
+            Some(end) if places.read >= end => {
+                places.passed_on.find(history.renamed).await?.filter(|place| place.offset < end)
+            }
+            _ => None,
+        };
+        let offset = rewound.map_or(places.read, |place| place.offset);
+        let after = Resume::After { replid: places.replid, offset };
+        let link = ReplicaLink::open_with(&address, self.link.deadlines(deadlines), after, self.ack.clone()).await?;
+        if let Sync::Continue { replid } = link.sync() {
+            tracing::info!(%address, sync = ?link.sync(), offset, "the source goes on");
+            return Ok(Back { link, replid, rewound });
+        }
+        drop(link);
+        let text = format!("the source cannot go on where reading ended: {}", history.explain(places.replid, offset));
+        Err(Error::new(ErrorKind::HistoryLost, text).at(address))
     }
 }
 
-async fn attempt(locator: &Locator, config: LinkConfig, places: Places) -> Result<(ReplicaLink, Place)> {
-    let address = locator.locate().await?;
-    // Only for the handshake; what is read has the deadlines that the caller set.
-    let ready = config.deadlines.ready(config.deadlines.ready.min(READY));
-    let info = match Connection::open(&address, ready).await?.info("replication").await {
-        Err(error) if error.retry() == Retry::Resume => return Err(error),
-        // A user that may not ask is told less if it goes wrong.
-        info => info.unwrap_or_default(),
-    };
-    let history = History::of(&info, places.replid);
-    let place = match history.end {
-        Some(end) if places.read.offset >= end && places.passed_on.offset < end => places.passed_on,
-        _ => places.read,
-    };
-    let after = Resume::After { replid: places.replid, offset: place.offset };
-    let link = ReplicaLink::open(&address, config.deadlines(ready), after).await?;
-    if let Sync::Continue { .. } = link.sync() {
-        tracing::info!(%address, sync = ?link.sync(), offset = place.offset, "the link to the source is back");
-        return Ok((link, place));
+impl PassedOn {
+    /// The place, if it can be told. `renamed`: the history goes on under another name.
+    async fn find(&self, renamed: bool) -> Result<Option<Place>> {
+        match self {
+            Self::Here(place) => Ok(Some(*place)),
+            // Without another name nobody could tell later which bytes a position means.
+            Self::InSpool(tail) if renamed => tail.passed_on().await,
+            Self::InSpool(_) => Ok(None),
+        }
     }
-    drop(link);
-    let text =
-        format!("the source cannot go on where the link broke: {}", history.explain(places.replid, place.offset));
-    Err(Error::new(ErrorKind::HistoryLost, text).at(address))
 }
 
 /// What a node says about a history.
@@ -158,6 +209,8 @@ async fn attempt(locator: &Locator, config: LinkConfig, places: Places) -> Resul
 struct History {
     /// The first offset that it does not have; `None` if it does not know the history.
     end: Option<u64>,
+    /// It is the name that the history had before a promotion.
+    renamed: bool,
     /// The first offset that is in its backlog, if it has one.
     backlog: Option<u64>,
     told: bool,
@@ -165,19 +218,19 @@ struct History {
 
 impl History {
     fn of(info: &str, replid: ReplicationId) -> Self {
-        let field = |name: &str| {
-            info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':')).unwrap_or_default()
-        };
-        let number = |name: &str| field(name).parse::<u64>().ok();
-        let end = if field("master_replid").eq_ignore_ascii_case(replid.as_str()) {
+        let field = |name| info_field(info, name).unwrap_or_default();
+        let number = |name| field(name).parse::<u64>().ok();
+        let named = |name| field(name).eq_ignore_ascii_case(replid.as_str());
+        let renamed = !named("master_replid") && named("master_replid2");
+        let end = if named("master_replid") {
             number("master_repl_offset").map(|offset| offset + 1)
-        } else if field("master_replid2").eq_ignore_ascii_case(replid.as_str()) {
+        } else if renamed {
             number("second_repl_offset")
         } else {
             None
         };
         let backlog = number("repl_backlog_first_byte_offset").filter(|_| field("repl_backlog_active") == "1");
-        Self { end, backlog, told: !field("master_replid").is_empty() }
+        Self { end, renamed, backlog, told: !field("master_replid").is_empty() }
     }
 
     /// Why it does not go on behind `offset`.

@@ -18,6 +18,8 @@ pub(super) struct Snapshot {
     parser: Parser,
     translator: SnapshotTranslator,
     floor: Option<ExpiryFloor>,
+    /// What is made of the bytes up to here is thrown away.
+    skip_to: u64,
 }
 
 /// Why [`Snapshot::advance`] returned.
@@ -36,12 +38,19 @@ impl Snapshot {
     pub(super) fn new(translator: SnapshotTranslator, validate: bool) -> Self {
         let limits = Limits::new().chunk(WHOLE_STRING);
         let options = ParserOptions::default().limits(limits).validate(validate);
-        Self { parser: Parser::with_options(options), translator, floor: None }
+        Self { parser: Parser::with_options(options), translator, floor: None, skip_to: 0 }
     }
 
     /// Keys do not expire before that: commands that follow may give them more time.
     pub(super) fn expiry_floor(mut self, floor: Option<ExpiryFloor>) -> Self {
         self.floor = floor;
+        self
+    }
+
+    /// What is made of the first `bytes` is not given out: a run before has passed it on. They have to be those up to where a batch of it
+    /// ended.
+    pub(super) fn skip_to(mut self, bytes: u64) -> Self {
+        self.skip_to = bytes;
         self
     }
 
@@ -56,9 +65,47 @@ impl Snapshot {
 
     /// Takes from `data` what it can; `eof` says that nothing follows it. The first value is how many bytes it took.
     pub(super) fn advance(&mut self, data: &[u8], eof: bool, out: &mut BatchBuilder) -> Result<(usize, Step)> {
-        let (used, step) = self.parse(data, eof, out)?;
+        if self.parser.offset() < self.skip_to {
+            return self.skip(data, eof, out);
+        }
+        let (used, mut step) = self.parse(data, eof, out)?;
+        if step == Step::BatchFull {
+            // What is in these bytes already, such as the rest of a compressed value, belongs to them: a batch that ended before it would
+            // say that it ends here, too.
+            while step == Step::BatchFull {
+                (_, step) = self.parse(&[], false, out)?;
+            }
+            step = Step::BatchFull;
+        }
         self.translator.flush(self.parser.offset(), out);
         Ok((used, step))
+    }
+
+    /// The same for what is thrown away. The parser is shown just that, since it cuts strings where they happen to end.
+    fn skip(&mut self, data: &[u8], eof: bool, out: &mut BatchBuilder) -> Result<(usize, Step)> {
+        let left = usize::try_from(self.skip_to - self.parser.offset()).unwrap_or(usize::MAX);
+        let all = data.len() >= left;
+        let shown = &data[..left.min(data.len())];
+        let mut used = 0;
+        let step = loop {
+            let (taken, step) = self.parse(&shown[used..], eof && !all, out)?;
+            used += taken;
+            out.truncate(0);
+            if step != Step::BatchFull {
+                break step;
+            }
+        };
+        self.translator.flush(self.parser.offset(), out);
+        out.truncate(0);
+        match step {
+            Step::NeedMoreData(_) if all => {
+                // What is left of them is in something that gives no command.
+                self.skip_to = 0;
+                let (taken, step) = self.advance(&data[used..], eof, out)?;
+                Ok((used + taken, step))
+            }
+            step => Ok((used, step)),
+        }
     }
 
     fn parse(&mut self, data: &[u8], eof: bool, out: &mut BatchBuilder) -> Result<(usize, Step)> {

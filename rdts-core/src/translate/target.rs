@@ -5,6 +5,7 @@ use std::fmt;
 use rdts_rdb::{Dialect, ValueType};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::info_field;
 
 /// The two families of servers, which have gone different ways since Redis 7.2.
 #[non_exhaustive]
@@ -41,8 +42,7 @@ impl Target {
     /// # Errors
     /// [`ErrorKind::Protocol`] if there is no version in it, [`ErrorKind::Unsupported`] for a server before 2.8.
     pub fn from_info(info: &str) -> Result<Self> {
-        let field =
-            |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+        let field = |name| info_field(info, name).map(str::trim);
         let target = match (field("valkey_version"), field("redis_version")) {
             (Some(text), _) => Self { family: Family::Valkey, version: version(text)? },
             (None, Some(text)) => Self { family: Family::Redis, version: version(text)? },

@@ -11,4 +11,5 @@ mod primary;
 mod protection;
 mod reconnect;
 mod replica;
+mod resume;
 mod slot;
