@@ -44,6 +44,9 @@ mod run;
 mod samples;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
+mod scripted;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod simulated;
 mod source;
 mod tenures;

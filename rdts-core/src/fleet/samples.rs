@@ -72,9 +72,9 @@ impl Samples {
         self.0.get(self.0.partition_point(|sample| sample.answered <= time).checked_sub(1)?)
     }
 
-    /// Those that were asked after `time`.
+    /// Those that were asked after `time`. A question that was under way then does not count: what it says may be older.
     pub(super) fn after(&self, time: u64) -> impl DoubleEndedIterator<Item = &Sample> + Clone {
-        self.0.range(self.0.partition_point(|sample| sample.asked < time)..)
+        self.0.range(self.0.partition_point(|sample| sample.asked <= time)..)
     }
 
     /// The last one before the command that ends at `offset` was executed.

@@ -21,8 +21,7 @@ pub(super) struct View {
     pub(super) id: String,
     /// The name of its history; `None` before Redis 4.0.
     pub(super) replid: Option<ReplicationId>,
-    /// How far its stream was after it was asked for its slots: what it wrote while it served one that it does not serve by this
-    /// view lies before.
+    /// How far its stream was while its slots were what this says.
     pub(super) offset: u64,
     /// The version of its claim to slots: grows whenever it takes over a slot from a node with a later one.
     pub(super) config_epoch: u64,
@@ -31,6 +30,9 @@ pub(super) struct View {
     pub(super) migrating: SlotSet,
     pub(super) importing: SlotSet,
 }
+
+/// So often in a row the slots of a node may change while it is asked for them.
+const ATTEMPTS: usize = 20;
 
 /// A set of slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,16 +76,30 @@ impl View {
         self.owned.contains(slot) || self.migrating.contains(slot) || self.importing.contains(slot)
     }
 
-    /// Asks the node at the other end.
+    /// Asks the node at the other end: for its slots, for its offset, and for its slots again until they are the same. A view whose
+    /// slots are older than its offset would end the time of a node that has just begun to import one.
     pub(super) async fn ask(connection: &mut Connection) -> Result<Self> {
-        // In this order: see `offset`.
-        let reply = connection.call(["CLUSTER", "NODES"]).await?;
-        let Some(nodes) = reply.as_bytes().filter(|_| !reply.is_error()) else {
-            return Err(connection.refusal("CLUSTER NODES", &reply));
-        };
-        let nodes = String::from_utf8_lossy(nodes).into_owned();
-        let info = connection.info("replication").await?;
-        Self::read(&nodes, &info).map_err(|error| error.at(connection.address()))
+        let mut before = nodes(connection).await?;
+        for _ in 0..ATTEMPTS {
+            let info = connection.info("replication").await?;
+            let after = nodes(connection).await?;
+            let view = |nodes: &str| Self::read(nodes, &info).map_err(|error| error.at(connection.address()));
+            let view = (view(&before)?, view(&after)?);
+            if view.0.has_slots_of(&view.1) {
+                return Ok(view.1);
+            }
+            before = after;
+        }
+        Err(Error::new(ErrorKind::NotReady, "its slots change all the time").at(connection.address()))
+    }
+
+    /// Whether both say the same of the node's slots.
+    pub(super) fn has_slots_of(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.config_epoch == other.config_epoch
+            && self.owned == other.owned
+            && self.migrating == other.migrating
+            && self.importing == other.importing
     }
 
     fn read(nodes: &str, info: &str) -> Result<Self> {
@@ -114,6 +130,14 @@ impl View {
             (slot(first)?..=slot(last)?).for_each(|slot| owned.insert(slot));
         }
         Ok(Self { id, replid, offset, config_epoch, owned, migrating, importing })
+    }
+}
+
+async fn nodes(connection: &mut Connection) -> Result<String> {
+    let reply = connection.call(["CLUSTER", "NODES"]).await?;
+    match reply.as_bytes().filter(|_| !reply.is_error()) {
+        Some(nodes) => Ok(String::from_utf8_lossy(nodes).into_owned()),
+        None => Err(connection.refusal("CLUSTER NODES", &reply)),
     }
 }
 
