@@ -40,6 +40,7 @@ mod lane;
 mod layout;
 mod moves;
 mod open;
+mod rules;
 mod run;
 mod samples;
 #[cfg(test)]

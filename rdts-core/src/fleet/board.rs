@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::rules::Rule;
 use super::samples::Samples;
 use super::tenures::Slots;
 use super::view::{Asker, View};
@@ -29,6 +30,9 @@ pub(super) struct Shared {
     pub(super) slots: Slots,
     waiting: usize,
     clock: u64,
+    /// The rule that a test has taken away.
+    #[cfg(test)]
+    pub(super) without: Option<Rule>,
 }
 
 /// How far a lane is, and what its node said.
@@ -73,7 +77,14 @@ impl Board {
         let slots = Slots::new(names.len(), |slot| views.iter().position(|view| view.owned.contains(slot)));
         let lane = |(name, view)| LaneState { name, samples: Samples::new(view), ..LaneState::default() };
         let lanes = names.into_iter().zip(views).map(lane).collect();
-        let shared = Mutex::new(Shared { lanes, slots, waiting: 0, clock: 0 });
+        let shared = Mutex::new(Shared {
+            lanes,
+            slots,
+            waiting: 0,
+            clock: 0,
+            #[cfg(test)]
+            without: None,
+        });
         Self { shared, changed: watch::Sender::new(0), askers: OnceLock::new() }
     }
 
@@ -125,6 +136,19 @@ impl Shared {
     pub(super) fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
+    }
+
+    /// Whether a rule is in force: all are, but in tests.
+    #[cfg(test)]
+    pub(super) fn keeps(&self, rule: Rule) -> bool {
+        self.without != Some(rule)
+    }
+
+    /// Whether a rule is in force: all are, but in tests.
+    #[cfg(not(test))]
+    #[allow(clippy::unused_self)]
+    pub(super) const fn keeps(&self, _: Rule) -> bool {
+        true
     }
 
     /// That of the last tick.

@@ -9,6 +9,7 @@ use rdts_resp::encode;
 use tokio::time::Instant;
 
 use super::board::{Board, Shared, place};
+use super::rules::Rule;
 use crate::command::keys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Skipped;
@@ -368,6 +369,8 @@ impl Crossing {
         }
         let since = before.map(|before| before.asked);
         let until = own.samples.after_offset(replid, end).map_or(read, |after| after.answered.min(read));
+        // Without the rule, the question that was under way counts.
+        let until = if shared.keeps(Rule::AskedAfter) { until } else { until.saturating_sub(1) };
         if shared.slots.tenure(slot, self.lane, end).is_none() {
             shared.slots.begin(slot, self.lane, unit.first);
         }
@@ -376,7 +379,7 @@ impl Crossing {
         for other in (0..shared.lanes.len()).filter(|other| *other != self.lane) {
             // What has been passed on of a key that went to and fro is applied before it goes on.
             let passed = shared.slots.passed_of(slot, other, &unit.keys);
-            wait |= passed > 0 && !shared.lanes[other].has_applied(passed);
+            wait |= passed > 0 && !shared.lanes[other].has_applied(passed) && shared.keeps(Rule::InTurn);
         }
         let mut all_through = true;
         for other in others {
@@ -411,7 +414,7 @@ impl Crossing {
                 }
                 continue;
             };
-            if !lane.is_through(slot, fence.offset, Some(&unit.keys)) {
+            if !lane.is_through(slot, fence.offset, Some(&unit.keys)) && shared.keeps(Rule::Through) {
                 self.blocking.insert(other);
                 (wait, all_through) = (true, false);
                 continue;
@@ -430,7 +433,7 @@ impl Crossing {
                     && fence.layout.importing.first().is_none()
                     && told.all(|(_, ranges)| !ranges.iter().any(|range| range.contains(&slot)))
             });
-            let same = known || told || (same && !importing);
+            let same = known || told || (same && !importing) || !shared.keeps(Rule::Epoch);
             let idle = through && from.is_some_and(|from| passed <= from.offset);
             let mut clear = same;
             if !same && !idle {
@@ -475,6 +478,9 @@ impl Crossing {
         (time, replid): (u64, ReplicationId),
         all: bool,
     ) -> Option<bool> {
+        if !shared.keeps(Rule::Stayed) {
+            return Some(true);
+        }
         let own = &shared.lanes[self.lane];
         let sample = own.samples.after(time).find(|sample| sample.replid.is_none_or(|other| other == replid));
         if sample.is_none_or(|sample| own.read.is_none_or(|(_, read)| read < sample.offset)) {
