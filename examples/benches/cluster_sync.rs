@@ -1,18 +1,20 @@
-//! What the sink for clusters costs, beside the one for a single node: a full copy of the same snapshot into both, and a stream of small
-//! commands, in one process.
+//! What exactness costs: the sink for clusters and the one for a single node with a checkpoint, beside that for a single node without.
+//! Full copies of the same snapshot, and streams of small commands in large and in small batches, in one process.
 //!
 //! ```text
 //! cargo bench -p rdts-examples --bench cluster_sync -- 500000
+//! cargo bench -p rdts-examples --bench cluster_sync -- 2000000 7 redis-7.0 stream
 //! ```
 //!
-//! A second argument is how often (default 5), a third the server (default `redis-7.0`). Printed are CPU seconds (minimum, median,
-//! maximum) of this process and of the targets together.
+//! A second argument is how often (default 5), a third the server (default `redis-7.0`), a fourth (`copy`, `stream`) leaves the rest
+//! out. Printed are CPU seconds (minimum, median, maximum) of this process and of the targets together.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
 use std::time::Instant;
 
+use rdts_core::checkpoint::CheckpointName;
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::record::{BatchBuilder, Kind, Mark, ReplicationId};
 use rdts_core::source::RdbSource;
@@ -20,6 +22,7 @@ use rdts_core::translate::TranslateOptions;
 use rdts_core::{Endpoint, Pipeline, Position, Sink};
 use rdts_sink::{ClusterOptions, ClusterSink, NodeOptions, NodeSink};
 use rdts_testkit::{Cluster, FillOptions, Server, fill};
+use tokio::runtime::Runtime;
 
 #[derive(Default)]
 struct Taken {
@@ -35,67 +38,91 @@ fn main() {
     let rounds: usize = arg(1, "5").parse().unwrap();
     let version = arg(2, "redis-7.0");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for (what, options) in
-        [("strings", FillOptions::strings(count)), ("mixed", FillOptions::mixed(count / 10).in_one_database())]
-    {
-        let source = Server::start(&version);
+    let only = arg(3, "");
+    if only != "stream" {
+        copies(&runtime, &version, count, rounds);
+    }
+    if only != "copy" {
+        streams(&runtime, &version, count, 64 << 10, rounds);
+        streams(&runtime, &version, count / 4, 1 << 10, rounds);
+    }
+}
+
+fn copies(runtime: &Runtime, version: &str, count: u64, rounds: usize) {
+    for (what, count, options) in [
+        ("strings", count, FillOptions::strings(count)),
+        ("mixed", count / 10, FillOptions::mixed(count / 10).in_one_database()),
+    ] {
+        let source = Server::start(version);
         fill(&source, &options);
         source.cmd(&["SAVE"]);
         let rdb = source.dir().join("dump.rdb");
-        let mut taken: [Taken; 3] = Default::default();
-        for _ in 0..rounds {
-            for (index, taken) in taken.iter_mut().enumerate() {
-                let started = Target::start(&version, index == 2);
-                let (own, there, start) = (own_cpu(), started.cpu(), Instant::now());
-                runtime.block_on(copy(&rdb, &started, index == 0));
-                taken.own.push(own_cpu() - own);
-                taken.targets.push(started.cpu() - there);
-                taken.wall.push(start.elapsed().as_secs_f64());
-            }
-        }
-        println!("{version}, {what}, {} keys", if what == "strings" { count } else { count / 10 });
-        for (name, taken) in ["one node, grouped", "one node", "3-node cluster"].iter().zip(&mut taken) {
-            print(name, taken);
-        }
+        let how = [("one node, grouped", How::Node), ("one node", How::Node), ("3-node cluster", How::Cluster)];
+        println!("{version}, {what}, {count} keys");
+        compare(version, &how, rounds, |number, target| runtime.block_on(copy(&rdb, target, number == 0)));
     }
-    let mut taken: [Taken; 2] = Default::default();
+}
+
+fn streams(runtime: &Runtime, version: &str, count: u64, batch: usize, rounds: usize) {
+    let how = [("one node", How::Node), ("with a checkpoint", How::Checkpoint), ("3-node cluster", How::Cluster)];
+    println!("{version}, a stream of {count} INCR in batches of {batch} bytes");
+    compare(version, &how, rounds, |_, target| runtime.block_on(stream(target, count, batch)));
+}
+
+/// Runs all in turn, several times, and prints what they took.
+fn compare(version: &str, how: &[(&str, How)], rounds: usize, run: impl Fn(usize, &Target)) {
+    let mut taken: Vec<Taken> = how.iter().map(|_| Taken::default()).collect();
     for _ in 0..rounds {
-        for (index, taken) in taken.iter_mut().enumerate() {
-            let started = Target::start(&version, index == 1);
-            let (own, there, start) = (own_cpu(), started.cpu(), Instant::now());
-            runtime.block_on(stream(&started, count));
-            taken.own.push(own_cpu() - own);
-            taken.targets.push(started.cpu() - there);
+        for (number, (_, how)) in how.iter().enumerate() {
+            let target = Target::start(version, *how);
+            let (own, there, start) = (own_cpu(), target.cpu(), Instant::now());
+            run(number, &target);
+            let taken = &mut taken[number];
             taken.wall.push(start.elapsed().as_secs_f64());
+            taken.own.push(own_cpu() - own);
+            taken.targets.push(target.cpu() - there);
         }
     }
-    println!("{version}, a stream of {count} INCR");
-    for (name, taken) in ["one node", "3-node cluster"].iter().zip(&mut taken) {
+    for ((name, _), taken) in how.iter().zip(&mut taken) {
         print(name, taken);
     }
 }
 
+#[derive(Clone, Copy)]
+enum How {
+    Node,
+    Checkpoint,
+    Cluster,
+}
+
 /// What is written to.
 enum Target {
-    Node(Server),
+    Node(Server, NodeOptions),
     Cluster(Cluster),
 }
 
 impl Target {
-    fn start(version: &str, cluster: bool) -> Self {
-        if cluster { Self::Cluster(Cluster::start(version, 3)) } else { Self::Node(Server::start(version)) }
+    fn start(version: &str, how: How) -> Self {
+        let node = NodeOptions::default();
+        match how {
+            How::Node => Self::Node(Server::start(version), node),
+            How::Checkpoint => {
+                Self::Node(Server::start(version), node.checkpoint(CheckpointName::new("bench", 0).unwrap()))
+            }
+            How::Cluster => Self::Cluster(Cluster::start(version, 3)),
+        }
     }
 
     fn cpu(&self) -> f64 {
         match self {
-            Self::Node(server) => server.cpu_seconds(),
+            Self::Node(server, _) => server.cpu_seconds(),
             Self::Cluster(cluster) => cluster.nodes().iter().map(Server::cpu_seconds).sum(),
         }
     }
 
-    async fn node(server: &Server) -> NodeSink {
+    async fn node(server: &Server, options: &NodeOptions) -> NodeSink {
         let address = NodeAddress::new("127.0.0.1", server.port());
-        NodeSink::connect(&address, NodeOptions::default()).await.unwrap()
+        NodeSink::connect(&address, options.clone()).await.unwrap()
     }
 
     async fn cluster(cluster: &Cluster) -> ClusterSink {
@@ -105,38 +132,38 @@ impl Target {
 }
 
 async fn copy(rdb: &Path, target: &Target, grouped: bool) {
-    let options = TranslateOptions::default().group_strings(grouped);
+    let translate = TranslateOptions::default().group_strings(grouped);
     let finished = match target {
-        Target::Node(server) => {
-            let sink = Target::node(server).await;
-            let source = RdbSource::open(rdb, sink.capabilities().target, options).await.unwrap();
+        Target::Node(server, options) => {
+            let sink = Target::node(server, options).await;
+            let source = RdbSource::open(rdb, sink.capabilities().target, translate).await.unwrap();
             Pipeline::new(source, sink).run().await
         }
         Target::Cluster(cluster) => {
             let sink = Target::cluster(cluster).await;
-            let source = RdbSource::open(rdb, sink.capabilities().target, options).await.unwrap();
+            let source = RdbSource::open(rdb, sink.capabilities().target, translate).await.unwrap();
             Pipeline::new(source, sink).run().await
         }
     };
     finished.result.unwrap();
 }
 
-async fn stream(target: &Target, count: u64) {
+async fn stream(target: &Target, count: u64, batch: usize) {
     match target {
-        Target::Node(server) => feed(Target::node(server).await, count).await,
-        Target::Cluster(cluster) => feed(Target::cluster(cluster).await, count).await,
+        Target::Node(server, options) => feed(Target::node(server, options).await, count, batch).await,
+        Target::Cluster(cluster) => feed(Target::cluster(cluster).await, count, batch).await,
     }
 }
 
-async fn feed(mut sink: impl Sink, count: u64) {
-    let mut builder = BatchBuilder::new(128 << 10);
+async fn feed(mut sink: impl Sink, count: u64, batch: usize) {
+    let mut builder = BatchBuilder::new(2 * batch);
     for number in 0..count {
         let key = format!("counter:{:06}", number * 7919 % 100_000);
         let arena = builder.arena();
         rdts_resp::encode::command(arena, ["INCR", &key]);
         let end = arena.len() - 2;
         builder.commit(Mark::new(0, Kind::Write), Some(end - key.len()..end), number);
-        if builder.size() >= 64 << 10 || number + 1 == count {
+        if builder.size() >= batch || number + 1 == count {
             sink.write(builder.take(Position::stream(ReplicationId::NONE, number, 0))).await.unwrap();
         }
     }

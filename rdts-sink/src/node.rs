@@ -71,7 +71,8 @@ pub struct NodeOptions {
     /// Not regarded with a checkpoint.
     pub window_commands: u32,
     /// The checkpoint to keep in the target, in its database 0, which makes every command be applied exactly once. The target has to be
-    /// a server: proxies do not pass transactions on. Default: none.
+    /// a server: proxies do not pass transactions on. Its user has to be permitted `WATCH`, `UNWATCH`, `MULTI` and `EXEC`, and `GET` and
+    /// `SET` of that key. Default: none.
     pub checkpoint: Option<CheckpointName>,
     /// With a checkpoint: for how long a target that is not there, or takes no writes, is asked again. Zero: not at all.
     /// Default: 3 minutes.

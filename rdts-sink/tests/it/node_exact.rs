@@ -1,6 +1,7 @@
 //! The sink for one server with a checkpoint: every command exactly once.
 
 mod failures;
+mod network;
 mod recovery;
 
 use std::time::Duration;

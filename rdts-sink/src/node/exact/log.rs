@@ -86,12 +86,12 @@ impl Log {
     pub(super) fn advance(&mut self) {
         let Some(transaction) = self.transactions.get_mut(self.applied) else { return };
         transaction.release();
-        self.kept += transaction.bytes();
+        self.kept += transaction.memory();
         self.applied += 1;
         while self.kept > self.keep && self.applied > 0 {
             let base = self.checkpoint(1);
             let Some(first) = self.transactions.pop_front() else { break };
-            self.kept -= first.bytes();
+            self.kept -= first.memory();
             self.applied -= 1;
             self.base = base;
         }
@@ -100,7 +100,7 @@ impl Log {
     /// Goes back to where a promoted replica is: the rest is to be sent again.
     pub(super) fn go_back(&mut self, applied: usize) {
         for transaction in self.transactions.range(applied..self.applied) {
-            self.kept -= transaction.bytes();
+            self.kept -= transaction.memory();
         }
         self.applied = applied;
     }

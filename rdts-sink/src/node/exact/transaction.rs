@@ -35,7 +35,9 @@ impl Accepted {
 pub(super) struct Transaction {
     batches: Vec<Arc<Batch>>,
     rooms: Vec<OwnedSemaphorePermit>,
+    /// Of commands.
     bytes: usize,
+    commands: usize,
     dbs: BTreeSet<u32>,
     /// The databases that `SWAPDB` exchanges, in order.
     swaps: Vec<(u32, u32)>,
@@ -48,12 +50,13 @@ pub(super) struct Transaction {
 impl Transaction {
     /// Whether it takes another batch, with a window of so many bytes.
     pub(super) fn takes(&self, accepted: &Accepted, window: usize) -> bool {
-        !self.closed && (self.batches.is_empty() || self.bytes + size(&accepted.batch) <= window)
+        !self.closed && (self.batches.is_empty() || self.bytes + accepted.batch.bytes().len() <= window)
     }
 
     pub(super) fn push(&mut self, accepted: Accepted) {
         let Accepted { batch, room, dbs } = accepted;
-        self.bytes += size(&batch);
+        self.bytes += batch.bytes().len();
+        self.commands += batch.len();
         self.dbs.extend(dbs);
         self.swaps.extend(batch.commands().filter_map(|command| swap(&command)));
         self.rooms.extend(room);
@@ -69,8 +72,10 @@ impl Transaction {
     }
 
     /// Bytes of memory that it takes, about.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn memory(&self) -> usize {
+        /// What a batch keeps for each command beside its bytes.
+        const RECORD: usize = 48;
+        self.bytes + self.commands * RECORD
     }
 
     /// Where it brings the target.
@@ -121,13 +126,6 @@ impl Transaction {
         }
         "writing the checkpoint".to_owned()
     }
-}
-
-/// The bytes that a batch takes in memory, about.
-fn size(batch: &Batch) -> usize {
-    /// What a batch keeps for each command beside its bytes.
-    const RECORD: usize = 48;
-    batch.bytes().len() + batch.len() * RECORD
 }
 
 /// Whether a command is the frame of a transaction of the source, which cannot be nested in another one.
@@ -232,7 +230,7 @@ mod tests {
     #[test]
     fn a_transaction_takes_batches_up_to_the_window_or_a_single_one() {
         let batch = || accepted(&[(0, Kind::Write, "INCR a")]);
-        let one = size(&batch().batch);
+        let one = batch().batch.bytes().len();
         let mut transaction = Transaction::default();
         assert!(transaction.takes(&batch(), 1));
         transaction.push(batch());

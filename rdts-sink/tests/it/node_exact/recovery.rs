@@ -10,7 +10,7 @@ use rdts_testkit::{Rng, Signal};
 use super::*;
 
 /// The commands of batch `number`, none of which can be repeated.
-fn load(number: u64) -> Batch {
+pub(super) fn load(number: u64) -> Batch {
     let commands: Vec<String> = (0..5)
         .flat_map(|n| {
             let id = number * 5 + n;
@@ -33,7 +33,7 @@ async fn expected(server: &Server, batches: u64) -> Server {
     oracle
 }
 
-async fn assert_exact(server: &Server, batches: u64) {
+pub(super) async fn assert_exact(server: &Server, batches: u64) {
     let oracle = expected(server, batches).await;
     remove_checkpoint(&address(server), &name(), Deadlines::default()).await.unwrap();
     rdts_testkit::assert_same(&oracle, server);

@@ -87,7 +87,7 @@ fn simulated_failures_lose_and_double_nothing() {
         let transaction_size = {
             let mut log = Log::new(None, 0);
             push(&mut log, [1]);
-            log.transactions[0].bytes()
+            log.transactions[0].memory()
         };
         let keep = usize::try_from(random(6)).unwrap() * transaction_size;
         let base = checkpoint(5, 5);
