@@ -97,7 +97,7 @@ enum How {
 
 /// What is written to.
 enum Target {
-    Node(Server, NodeOptions),
+    Node(Box<Server>, NodeOptions),
     Cluster(Cluster),
 }
 
@@ -105,7 +105,7 @@ impl Target {
     fn start(version: &str, how: How) -> Self {
         let node = NodeOptions::default();
         match how {
-            How::Node => Self::Node(Server::start(version), node),
+            How::Node => Self::Node(Box::new(Server::start(version)), node),
             How::Checkpoint => {
                 Self::Node(Server::start(version), node.checkpoint(CheckpointName::new("bench", 0).unwrap()))
             }

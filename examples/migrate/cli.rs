@@ -35,12 +35,16 @@ pub(crate) struct Cli {
     /// caught-up = end once everything that the source had when the snapshot was in place is applied
     #[arg(long, value_enum, value_name = "EVENT")]
     until: Option<Until>,
-    /// Directory that makes a run resumable (not supported yet)
-    #[arg(long, value_name = "DIR")]
+    /// Directory that makes a run resumable: after a crash or a stop the same command goes on exactly where the target is
+    #[arg(long, value_name = "DIR", requires = "from")]
     state: Option<PathBuf>,
-    /// Name of the task, for output
+    /// Name of the task, for output and for its checkpoints in the target: 1 to 64 letters, digits, -, _ or . (with --state, default: from both URLs)
     #[arg(long, value_name = "TASK")]
     pub(crate) name: Option<String>,
+    /// What to do when a source cannot go on where the run before ended: stop says why; restart empties the target, which had to be empty
+    /// when the task began, and copies again
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = OnLost::Stop, requires = "state")]
+    on_lost: OnLost,
     /// What to do with keys that the target has: fail refuses a target that is not empty, replace puts the source's in their place, skip
     /// leaves them alone (but writes that follow the snapshot are applied to them)
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Conflict::Fail)]
@@ -74,13 +78,17 @@ enum Conflict {
     Skip,
 }
 
+/// What to do when a source cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnLost {
+    Stop,
+    Restart,
+}
+
 impl Cli {
     /// What is asked for; `None` is the demonstration.
     pub(crate) fn job(&self) -> Result<Option<Job>, Error> {
         let unsupported = |text: &str| Err(Error::new(ErrorKind::Unsupported, text));
-        if self.state.is_some() {
-            return unsupported("--state (resuming after a crash) is not supported yet");
-        }
         let (Some(from), Some(to)) = (&self.from, &self.to) else {
             return Ok(None);
         };
@@ -103,6 +111,9 @@ impl Cli {
                 Conflict::Skip => OnConflict::Skip,
             },
             deadlines: Deadlines::default().ready(Duration::from_secs(self.ready_timeout)),
+            state: self.state.clone(),
+            task: self.name.clone(),
+            on_lost: self.on_lost,
         };
         job.check()?;
         Ok(Some(job))

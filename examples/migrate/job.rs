@@ -1,9 +1,13 @@
 //! What is asked for.
 
+use std::path::PathBuf;
+
 use rdts_core::net::Deadlines;
 use rdts_core::translate::{OnConflict, TranslateOptions};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
 use rdts_sink::FileFormat;
+
+use crate::cli::OnLost;
 
 /// A migration between two places of the user's.
 #[derive(Debug)]
@@ -16,6 +20,11 @@ pub(crate) struct Job {
     pub until_caught_up: bool,
     pub on_conflict: OnConflict,
     pub deadlines: Deadlines,
+    /// Where the state of a resumable run is kept.
+    pub state: Option<PathBuf>,
+    /// The name of the task.
+    pub task: Option<String>,
+    pub on_lost: OnLost,
 }
 
 impl Job {
@@ -37,11 +46,34 @@ impl Job {
                 return config("--to: an RDB file holds a snapshot and no writes that follow it: add --mode full");
             }
         }
+        if self.state.is_some() {
+            self.check_resumable()?;
+        }
         if self.source_db().is_none() && named_db(&self.to).is_some() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "--to: putting all databases into one is not supported yet; name the source's database as well, as in redis://host/0",
             ));
+        }
+        Ok(())
+    }
+
+    /// Refuses what cannot be resumed.
+    fn check_resumable(&self) -> Result<()> {
+        let unsupported = |text: String| Err(Error::new(ErrorKind::Unsupported, text).at("--state"));
+        match &self.from {
+            Endpoint::Node { .. } | Endpoint::Sentinel { .. } | Endpoint::Shards(_) | Endpoint::Cluster { .. } => {}
+            other => return unsupported(format!("a copy from {other} cannot be resumed yet")),
+        }
+        match &self.to {
+            Endpoint::Node { .. } | Endpoint::Sentinel { .. } | Endpoint::Cluster { .. } => {}
+            other => {
+                return unsupported(format!("{other} keeps no checkpoint, and a copy to it cannot be resumed yet"));
+            }
+        }
+        if self.on_lost == OnLost::Restart && self.on_conflict != OnConflict::Fail {
+            let text = "--on-lost restart empties the target, and needs --on-conflict fail: only then all that is there is the task's";
+            return Err(Error::new(ErrorKind::Config, text));
         }
         Ok(())
     }

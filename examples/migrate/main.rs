@@ -13,6 +13,7 @@ mod output;
 mod precheck;
 mod run;
 mod source;
+mod state;
 mod target;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ impl Stopped {
     fn before(error: Error) -> Self {
         let status = match error.kind() {
             ErrorKind::Config | ErrorKind::Unsupported => exit::USAGE,
+            // A run before has written.
+            ErrorKind::HistoryLost => exit::FAILED,
             _ => exit::PRECHECK,
         };
         Self { status, error }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use rdts_core::fleet::{Handle, Report};
 use rdts_core::ledger::{Counts, Skipped};
-use rdts_core::{ErrorKind, Position, pipeline};
+use rdts_core::{Error, ErrorKind, Position, pipeline};
 use serde_json::{Value, json};
 
 use crate::Stopped;
@@ -21,6 +21,8 @@ pub(crate) struct Output {
     report: Report,
     /// Whether the comparison at the end found both sides equal, if there was one.
     verified: Option<bool>,
+    /// Whether the same command goes on where a run ended.
+    resumable: bool,
 }
 
 impl Output {
@@ -33,6 +35,24 @@ impl Output {
             bar: ProgressBar::hidden(),
             report: Report::default(),
             verified: None,
+            resumable: false,
+        }
+    }
+
+    /// The same command goes on where this run ends.
+    pub(crate) fn resumable(&mut self) {
+        self.resumable = true;
+    }
+
+    /// What can be done about an error.
+    fn solution(&self, error: &Error) -> Option<&'static str> {
+        match error.kind() {
+            ErrorKind::Interrupted | ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Connect
+                if self.resumable =>
+            {
+                Some("the same command goes on from here")
+            }
+            _ => error.solution(),
         }
     }
 
@@ -145,7 +165,7 @@ impl Output {
             "task": self.task,
             "status": stopped.map_or(0, |stopped| stopped.status),
             "error": stopped.map(|stopped| stopped.error.to_string()),
-            "solution": stopped.and_then(|stopped| stopped.error.solution()),
+            "solution": stopped.and_then(|stopped| self.solution(&stopped.error)),
             "phase": phase(&self.report),
             "keys": counts.keys,
             "commands": counts.commands,
@@ -171,7 +191,7 @@ impl Output {
         }));
         if let Some(stopped) = stopped {
             eprintln!("error: {}", stopped.error);
-            if let Some(solution) = stopped.error.solution() {
+            if let Some(solution) = self.solution(&stopped.error) {
                 eprintln!("  what to do: {solution}");
             }
         }
@@ -250,7 +270,7 @@ fn describe(report: &Report) -> String {
         .iter()
         .map(|(_, shard)| match (shard.read, shard.applied.position) {
             (Some(read @ Position::Stream { .. }), Some(applied @ Position::Stream { .. })) => {
-                read.offset() - applied.offset()
+                read.offset().saturating_sub(applied.offset())
             }
             _ => 0,
         })

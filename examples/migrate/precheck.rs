@@ -10,31 +10,50 @@ use rdts_core::{Endpoint, Error, ErrorKind, Result};
 
 use crate::job::Job;
 
-/// Refuses a target that is the source, since what is written to it would come out of it again for ever, and one that holds data
-/// unless the conflict policy allows for that.
+/// The servers of both sides, and what they say of themselves.
 ///
 /// Servers behind a proxy cannot be asked: there the first key that is in the way ends the run.
-///
-/// Gives the oldest version among the source's servers, if it has servers.
-pub(crate) async fn check(job: &Job) -> Result<Option<Target>> {
-    let target = servers(&job.to, job.deadlines).await?;
-    let source = servers(&job.from, job.deadlines).await?;
-    // From one database into another, a server may well be both.
-    if job.source_db().is_none() || job.source_db() == job.target_db() {
-        for server in &target {
+pub(crate) struct Servers {
+    source: Vec<Server>,
+    target: Vec<Server>,
+}
+
+impl Servers {
+    pub(crate) async fn ask(job: &Job) -> Result<Self> {
+        let target = servers(&job.to, job.deadlines).await?;
+        Ok(Self { source: servers(&job.from, job.deadlines).await?, target })
+    }
+
+    /// Refuses a target that is the source, since what is written to it would come out of it again for ever.
+    pub(crate) fn refuse_same(&self, job: &Job) -> Result<()> {
+        // From one database into another, a server may well be both.
+        if job.source_db().is_some() && job.source_db() != job.target_db() {
+            return Ok(());
+        }
+        for server in &self.target {
             if let Some(id) = server.field("run_id")
-                && source.iter().any(|other| other.field("run_id") == Some(id))
+                && self.source.iter().any(|other| other.field("run_id") == Some(id))
             {
                 let text = "source and target are the same server";
                 return Err(Error::new(ErrorKind::SameServer, text).at(&server.address));
             }
         }
+        Ok(())
     }
-    if job.on_conflict == OnConflict::Fail {
-        target.iter().try_for_each(|server| server.is_empty(job.target_db()))?;
+
+    /// Refuses a target that holds data unless the conflict policy allows for that.
+    pub(crate) fn refuse_data(&self, job: &Job) -> Result<()> {
+        match job.on_conflict {
+            OnConflict::Fail => self.target.iter().try_for_each(|server| server.is_empty(job.target_db())),
+            _ => Ok(()),
+        }
     }
-    let versions: Result<Vec<Target>> = source.iter().map(Server::version).collect();
-    Ok(versions?.into_iter().min_by_key(Target::version))
+
+    /// The oldest version among the source's servers, if it has servers.
+    pub(crate) fn oldest_source(&self) -> Result<Option<Target>> {
+        let versions: Result<Vec<Target>> = self.source.iter().map(Server::version).collect();
+        Ok(versions?.into_iter().min_by_key(Target::version))
+    }
 }
 
 /// A server and what it says of itself.

@@ -1,29 +1,57 @@
 //! A migration between two places of the user's.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdts_core::codis::CodisWatch;
 use rdts_core::fleet::{Fleet, Handle, Shard, ShardSource};
-use rdts_core::source::ScanHandle;
-use rdts_core::{Error, ErrorKind, Result, Sink};
+use rdts_core::source::{Durable, ScanHandle};
+use rdts_core::spool::SpoolOptions;
+use rdts_core::{BoxSink, Error, ErrorKind, Result, Sink};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::OnLost;
 use crate::job::Job;
 use crate::output::Output;
+use crate::precheck::Servers;
 use crate::source::{End, Opened};
+use crate::state::State;
 use crate::target::Targets;
-use crate::{Stopped, precheck, source};
+use crate::{Stopped, source, target};
 
 /// How long a stop waits for what the source had by then.
 const DRAIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn migrate(job: &Job, output: &mut Output) -> std::result::Result<(), Stopped> {
-    let source_version = precheck::check(job).await.map_err(Stopped::before)?;
-    let targets = Targets::of(job, source_version).await.map_err(Stopped::before)?;
-    let (fleet, rest) = open(job, &targets, output).await.map_err(Stopped::before)?;
+    let open = |dir: &PathBuf| State::open(dir, job);
+    let mut state = job.state.as_ref().map(open).transpose().map_err(Stopped::before)?;
+    loop {
+        let ended = attempt(job, state.as_mut(), output).await;
+        let Some(state) = state.as_mut().filter(|state| job.on_lost == OnLost::Restart && state.has_begun()) else {
+            return ended;
+        };
+        match ended {
+            Err(stopped) if stopped.error.kind() == ErrorKind::HistoryLost => {
+                output.warn(&format!("{}\nThe target is emptied, and the copy begins again", stopped.error));
+                target::empty(job, state.task()).await.map_err(Stopped::during)?;
+                state.start_over().map_err(Stopped::during)?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn attempt(job: &Job, mut state: Option<&mut State>, output: &mut Output) -> std::result::Result<(), Stopped> {
+    let servers = Servers::ask(job).await.map_err(Stopped::before)?;
+    let targets = Targets::of(job, state.as_deref(), servers.oldest_source().map_err(Stopped::before)?);
+    let targets = targets.await.map_err(Stopped::before)?;
+    let (fleet, rest) = open(job, &servers, &targets, state.as_deref_mut(), output).await.map_err(Stopped::before)?;
     let handle = fleet.handle();
     output.start(&job.from.to_string(), &job.to.to_string(), rest.snapshot_len);
-    let steering = tokio::spawn(steer(handle.clone(), rest.end, job.until_caught_up));
+    let by_request = Arc::new(AtomicBool::new(false));
+    let steering = tokio::spawn(steer(handle.clone(), rest.end, job.until_caught_up, by_request.clone()));
     let mut finished = output.watch(&handle, fleet.run()).await;
     steering.abort();
     if finished.result.is_ok() {
@@ -35,7 +63,13 @@ pub(crate) async fn migrate(job: &Job, output: &mut Output) -> std::result::Resu
     // The error that made the steering give up explains more than the stop that followed.
     let steered = steering.await.unwrap_or(Ok(()));
     output.done(finished.report);
-    steered.and(finished.result).map_err(Stopped::during)
+    steered.and(finished.result).map_err(Stopped::during)?;
+    let Some(state) = state else { return Ok(()) };
+    if by_request.load(Ordering::Relaxed) {
+        output.say("stopped; the same command goes on from here, and --until caught-up brings it to an end");
+        return Ok(());
+    }
+    targets.forget(rest.shards).await.and_then(|()| state.start_over()).map_err(Stopped::during)
 }
 
 /// What is left of what was opened once its shards have their sinks.
@@ -43,29 +77,54 @@ struct Rest {
     end: End,
     codis: Option<CodisWatch>,
     snapshot_len: Option<u64>,
+    shards: usize,
 }
 
-/// The sink comes first: it knows what has to be translated for. The further ones come with the shards.
-async fn open(job: &Job, targets: &Targets<'_>, output: &Output) -> Result<(Fleet, Rest)> {
-    let first = targets.open(0).await?;
-    let capabilities = first.capabilities();
-    let Opened { shards: sources, end, codis } =
-        source::open(job, capabilities.target, capabilities.multi_key, output).await?;
-    let snapshot_len = sources.iter().map(ShardSource::snapshot_len).sum();
-    let mut first = Some(first);
-    let mut shards = Vec::new();
-    for (index, source) in sources.into_iter().enumerate() {
-        let sink = match first.take() {
-            Some(sink) => sink,
-            None => targets.open(index).await?,
-        };
-        shards.push(Shard::new(source, sink));
+/// The sinks come first: they know what has to be translated for, and where a run before has brought the target.
+async fn open(
+    job: &Job,
+    servers: &Servers,
+    targets: &Targets<'_>,
+    state: Option<&mut State>,
+    output: &mut Output,
+) -> Result<(Fleet, Rest)> {
+    servers.refuse_same(job)?;
+    let mut sinks = vec![targets.open(0).await?];
+    let (capabilities, resumed) = (sinks[0].capabilities(), sinks[0].resumed().is_some());
+    // What is there then is the task's own.
+    let begun = resumed || state.as_ref().is_some_and(|state| state.has_begun());
+    if !begun {
+        servers.refuse_data(job)?;
     }
-    Ok((Fleet::new(shards), Rest { end, codis, snapshot_len }))
+    let found = source::find(job, state.as_deref()).await?;
+    for shard in 1..found.count() {
+        sinks.push(targets.open(shard).await?);
+    }
+    let layout = found.layout();
+    let durable = |(shard, sink): (usize, &BoxSink)| {
+        let durable = Durable::default().resumed(sink.resumed());
+        state.as_ref().map_or(durable.clone(), |state| durable.spool(state.spool(shard), SpoolOptions::default()))
+    };
+    let durables = sinks.iter().enumerate().map(durable).collect();
+    let Opened { shards: sources, end, codis } =
+        found.open(job, capabilities.target, capabilities.multi_key, durables, output).await?;
+    if let Some(state) = state {
+        if !state.has_begun() {
+            state.begin(layout)?;
+        }
+        output.resumable();
+    }
+    let snapshot_len = sources.iter().map(ShardSource::snapshot_len).sum();
+    for shard in sinks.len()..sources.len() {
+        sinks.push(targets.open(shard).await?);
+    }
+    let shards: Vec<Shard> = sources.into_iter().zip(sinks).map(|(source, sink)| Shard::new(source, sink)).collect();
+    let rest = Rest { end, codis, snapshot_len, shards: shards.len() };
+    Ok((Fleet::new(shards), rest))
 }
 
 /// Ends a run when it has caught up, or when somebody asks for it.
-async fn steer(handle: Handle, end: End, until_caught_up: bool) -> Result<()> {
+async fn steer(handle: Handle, end: End, until_caught_up: bool, by_request: Arc<AtomicBool>) -> Result<()> {
     let caught =
         |kind| signal(kind).map_err(|error| Error::new(ErrorKind::Io, "signals cannot be caught").with_source(error));
     let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
@@ -74,6 +133,7 @@ async fn steer(handle: Handle, end: End, until_caught_up: bool) -> Result<()> {
         () = asked() => true,
         () = snapshot_applied(&handle), if until_caught_up => false,
     };
+    by_request.store(by_signal, Ordering::Relaxed);
     let in_stream = handle.report().shards.iter().all(|(_, shard)| shard.read.is_some_and(|read| read.is_stream()));
     if in_stream && catch_up(&handle, &end, by_signal).await? {
         // But not for ever after a request to stop, and not against a second one. The run that gets there first ends this task.

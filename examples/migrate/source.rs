@@ -1,14 +1,14 @@
 //! From the URL of a source to the shards that are read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rdts_core::codis::{CodisWatch, Dashboard, WatchOptions};
 use rdts_core::endpoint::NodeAddress;
-use rdts_core::fleet::{self, ShardSource};
+use rdts_core::fleet::{ShardSource, Shards};
 use rdts_core::replica::LinkConfig;
 use rdts_core::source::{
-    AofOptions, AofSource, FileKind, RdbSource, Reconnect, ReplicaOptions, ScanChanges, ScanHandle, ScanOptions,
-    ScanSource, detect,
+    AofOptions, AofSource, Durable, FileKind, RdbSource, Reconnect, ReplicaOptions, ScanChanges, ScanHandle,
+    ScanOptions, ScanSource, detect,
 };
 use rdts_core::translate::{Target, TranslateOptions};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
@@ -17,6 +17,7 @@ use rdts_sink::FileFormat;
 use crate::job::Job;
 use crate::output::Output;
 use crate::precheck;
+use crate::state::State;
 
 /// What a migration reads.
 pub(crate) struct Opened {
@@ -39,45 +40,96 @@ pub(crate) enum End {
     Now,
 }
 
-/// Opens what `job` reads, translating for `target`. Nothing is written before.
-pub(crate) async fn open(job: &Job, target: Target, multi_key: bool, output: &Output) -> Result<Opened> {
-    let translate = job.translation(multi_key);
-    let options = ReplicaOptions::default()
-        .link(LinkConfig::default().deadlines(job.deadlines))
-        .translate(translate)
-        .snapshot_only(job.full)
-        .reconnect(Reconnect::default().within(job.deadlines.ready));
-    let mut codis = None;
-    let shards = match &job.from {
+/// What a migration reads, found and not opened yet.
+pub(crate) enum Found {
+    Live(Shards),
+    File(PathBuf),
+    Codis(CodisWatch),
+}
+
+/// Finds what `job` reads; a run that is resumed needs it as it was.
+pub(crate) async fn find(job: &Job, state: Option<&State>) -> Result<Found> {
+    Ok(match &job.from {
         Endpoint::File(path) => {
             refuse_writes(job, path).await?;
-            let shards = vec![file(path, target, translate).await?];
-            return Ok(Opened { shards, end: End::Itself, codis });
+            Found::File(path.clone())
         }
         Endpoint::Codis { dashboard } => {
-            let watch = CodisWatch::start(Dashboard::new(dashboard.clone(), job.deadlines), WatchOptions::default());
-            codis.insert(watch.await?).open_shards(target, options).await
+            let dashboard = Dashboard::new(dashboard.clone(), job.deadlines);
+            Found::Codis(CodisWatch::start(dashboard, WatchOptions::default()).await?)
         }
-        live => fleet::open(live, target, options).await,
-    };
-    match shards {
-        Ok(shards) => {
-            let offsets = shards.iter().all(ShardSource::has_offsets);
-            if job.until_caught_up && !offsets {
-                let text = "--until caught-up: this source only knows SYNC and counts no offsets";
-                return Err(Error::new(ErrorKind::Unsupported, text));
+        live => {
+            let shards = Shards::find(live, job.deadlines).await?;
+            if let Some(layout) = state.and_then(State::layout) {
+                shards.check_layout(layout)?;
             }
-            let end = match offsets {
-                _ if job.full => End::Itself,
-                true => End::Offsets,
-                false => End::Now,
-            };
-            Ok(Opened { shards, end, codis })
+            Found::Live(shards)
         }
-        Err(error) if error.kind() == ErrorKind::ReplicationForbidden => {
-            scan(job, target, translate, error, output).await
+    })
+}
+
+impl Found {
+    /// How many shards there are.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Live(shards) => shards.count(),
+            Self::File(_) => 1,
+            Self::Codis(watch) => watch.topology().shards().count(),
         }
-        Err(error) => Err(error),
+    }
+
+    /// See [`Shards::layout`].
+    pub(crate) fn layout(&self) -> Option<String> {
+        match self {
+            Self::Live(shards) => shards.layout(),
+            _ => None,
+        }
+    }
+
+    /// Opens it, translating for `target`. Nothing is written before.
+    pub(crate) async fn open(
+        self,
+        job: &Job,
+        target: Target,
+        multi_key: bool,
+        durables: Vec<Durable>,
+        output: &Output,
+    ) -> Result<Opened> {
+        let translate = job.translation(multi_key);
+        let options = ReplicaOptions::default()
+            .link(LinkConfig::default().deadlines(job.deadlines))
+            .translate(translate)
+            .snapshot_only(job.full)
+            .reconnect(Reconnect::default().within(job.deadlines.ready));
+        let mut codis = None;
+        let shards = match self {
+            Self::File(path) => {
+                let shards = vec![file(&path, target, translate).await?];
+                return Ok(Opened { shards, end: End::Itself, codis });
+            }
+            Self::Codis(watch) => codis.insert(watch).open_shards(target, options).await,
+            Self::Live(shards) => shards.resume(target, options, durables).await,
+        };
+        match shards {
+            Ok(shards) => {
+                let offsets = shards.iter().all(ShardSource::has_offsets);
+                if (job.until_caught_up || job.state.is_some() && !job.full) && !offsets {
+                    let text = "this source only knows SYNC and counts no offsets";
+                    let option = if job.until_caught_up { "--until caught-up" } else { "--state" };
+                    return Err(Error::new(ErrorKind::Unsupported, text).at(option));
+                }
+                let end = match offsets {
+                    _ if job.full => End::Itself,
+                    true => End::Offsets,
+                    false => End::Now,
+                };
+                Ok(Opened { shards, end, codis })
+            }
+            Err(error) if error.kind() == ErrorKind::ReplicationForbidden && job.state.is_none() => {
+                scan(job, target, translate, error, output).await
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

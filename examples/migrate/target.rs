@@ -2,17 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use rdts_core::cluster::TopologyOptions;
+use rdts_core::checkpoint::CheckpointName;
+use rdts_core::cluster::{Topology, TopologyOptions};
 use rdts_core::codis::{CodisWatch, Dashboard, WatchOptions};
+use rdts_core::net::Connection;
+use rdts_core::source::Locator;
 use rdts_core::translate::{OnConflict, Target};
 use rdts_core::{BoxSink, Endpoint, Error, ErrorKind, Result};
 use rdts_sink::{
     ClusterOptions, ClusterSink, CodisOptions, CodisSink, FileOptions, MemorySink, NodeOptions, NodeSink, ProxyOptions,
-    ProxySink, file,
+    ProxySink, cluster, file, node,
 };
 
 use crate::job::Job;
 use crate::precheck;
+use crate::state::State;
 
 /// Opens the sinks of a job, one for each shard of the source.
 pub(crate) struct Targets<'a> {
@@ -20,10 +24,12 @@ pub(crate) struct Targets<'a> {
     /// The oldest server of the source, if there is one: files are written for such a server.
     source: Option<Target>,
     codis: Option<CodisWatch>,
+    /// What checkpoints are named after, if the run can be resumed.
+    task: Option<String>,
 }
 
 impl<'a> Targets<'a> {
-    pub(crate) async fn of(job: &'a Job, source: Option<Target>) -> Result<Self> {
+    pub(crate) async fn of(job: &'a Job, state: Option<&State>, source: Option<Target>) -> Result<Self> {
         let codis = match &job.to {
             Endpoint::Codis { dashboard } => {
                 let dashboard = Dashboard::new(dashboard.clone(), job.deadlines);
@@ -31,21 +37,19 @@ impl<'a> Targets<'a> {
             }
             _ => None,
         };
-        Ok(Self { job, source, codis })
+        Ok(Self { job, source, codis, task: state.map(|state| state.task().to_owned()) })
     }
 
     /// A sink for shard `shard`, counted from 0.
     pub(crate) async fn open(&self, shard: usize) -> Result<BoxSink> {
-        let node = NodeOptions::default().deadlines(self.job.deadlines);
+        let checkpoint = self.checkpoint(shard)?;
+        let node = NodeOptions::default().deadlines(self.job.deadlines).checkpoint(checkpoint.clone());
         match (&self.job.to, &self.codis) {
-            (Endpoint::Node { address, .. }, _) => Ok(BoxSink::new(NodeSink::connect(address, node).await?)),
-            (Endpoint::Sentinel { .. }, _) => {
-                let primary = precheck::sentinel(&self.job.to, self.job.deadlines)?.primary().await?;
-                Ok(BoxSink::new(NodeSink::connect(&primary, node).await?))
+            (Endpoint::Node { .. } | Endpoint::Sentinel { .. }, _) => {
+                Ok(BoxSink::new(NodeSink::connect(node_of(self.job)?, node).await?))
             }
             (Endpoint::Cluster { seeds }, _) => {
-                let topology = TopologyOptions::default().deadlines(self.job.deadlines);
-                let options = ClusterOptions::default().topology(topology);
+                let options = cluster_options(self.job).checkpoint(checkpoint);
                 Ok(BoxSink::new(ClusterSink::connect(seeds, options).await?))
             }
             (Endpoint::Codis { .. }, Some(codis)) => {
@@ -66,6 +70,27 @@ impl<'a> Targets<'a> {
         }
     }
 
+    fn checkpoint(&self, shard: usize) -> Result<Option<CheckpointName>> {
+        let shard = u32::try_from(shard).unwrap_or(u32::MAX);
+        self.task.as_ref().map(|task| CheckpointName::new(task.as_str(), shard)).transpose()
+    }
+
+    /// Removes the checkpoints of a copy from `shards` shards that has come to its end.
+    pub(crate) async fn forget(&self, shards: usize) -> Result<()> {
+        for shard in 0..shards {
+            let Some(name) = self.checkpoint(shard)? else { return Ok(()) };
+            match &self.job.to {
+                Endpoint::Cluster { seeds } => {
+                    cluster::remove_checkpoints(seeds, cluster_options(self.job), &name).await?;
+                }
+                _ => {
+                    node::remove_checkpoint(node_of(self.job)?, &name, self.job.deadlines).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a Codis is still what it was when it was opened.
     pub(crate) async fn verify(&self) -> Result<()> {
         match &self.codis {
@@ -73,6 +98,51 @@ impl<'a> Targets<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Where the server is that is written to.
+fn node_of(job: &Job) -> Result<Locator> {
+    match &job.to {
+        Endpoint::Node { address, .. } => Ok(Locator::from(address)),
+        other => Ok(Locator::sentinel(precheck::sentinel(other, job.deadlines)?)),
+    }
+}
+
+fn cluster_options(job: &Job) -> ClusterOptions {
+    ClusterOptions::default().topology(TopologyOptions::default().deadlines(job.deadlines))
+}
+
+/// Removes all that `task` has written to a target that was empty when it began, and whatever has come there since.
+pub(crate) async fn empty(job: &Job, task: &str) -> Result<()> {
+    let nodes = match &job.to {
+        Endpoint::Cluster { seeds } => {
+            let topology = Topology::discover(seeds, cluster_options(job).topology).await?;
+            topology.primaries().map(|node| node.address.clone()).collect()
+        }
+        _ => vec![node_of(job)?.locate().await?],
+    };
+    for address in nodes {
+        let mut connection = Connection::open(&address, job.deadlines).await?;
+        let command: &[&str] = match job.target_db() {
+            Some(db) => {
+                let reply = connection.call(["SELECT", &db.to_string()]).await?;
+                if reply.is_error() {
+                    return Err(connection.refusal("SELECT", &reply));
+                }
+                &["FLUSHDB"]
+            }
+            None => &["FLUSHALL"],
+        };
+        let reply = connection.call(command.iter().copied()).await?;
+        if reply.is_error() {
+            return Err(connection.refusal(command[0], &reply));
+        }
+    }
+    if job.target_db().is_some() && !matches!(job.to, Endpoint::Cluster { .. }) {
+        // It is in a database that was not emptied. A source of which one database is read has one shard.
+        node::remove_checkpoint(node_of(job)?, &CheckpointName::new(task, 0)?, job.deadlines).await?;
+    }
+    Ok(())
 }
 
 /// The first shard's file has the name that was given, the others a number in front of the extension: `out.rdb`, `out.1.rdb`, …

@@ -8,5 +8,6 @@ mod contract;
 mod deployments;
 mod live;
 mod rdb_tool;
+mod resume;
 mod support;
 mod urls;

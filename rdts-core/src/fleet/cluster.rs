@@ -10,7 +10,7 @@ use crate::cluster::{Topology, TopologyOptions};
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Connection, Deadlines};
-use crate::source::{Locator, ReplicaOptions, ReplicaSource};
+use crate::source::{Durable, Locator, ReplicaOptions, ReplicaSource};
 use crate::translate::Target;
 
 /// The primaries of a cluster, none of which is moving a slot.
@@ -37,12 +37,17 @@ impl ClusterShards {
     }
 
     /// One source for each primary, all of them snapshots of one layout.
-    pub(super) async fn open(self, target: Target, mut replica: ReplicaOptions) -> Result<Vec<ShardSource>> {
+    pub(super) async fn open(
+        self,
+        target: Target,
+        mut replica: ReplicaOptions,
+        durables: Vec<Durable>,
+    ) -> Result<Vec<ShardSource>> {
         let Self { topology, options, views: before } = self;
         replica.translate.slot_moves = true;
         let locators =
             topology.shards().iter().map(|shard| Locator::cluster_shard(&topology, shard, options.clone())).collect();
-        let sources = replicas(locators, target, replica).await?;
+        let sources = replicas(locators, target, replica, durables).await?;
         // From here on the snapshots are made; whatever moves now is in the streams.
         let after = views(&topology, options.deadlines).await?;
         for (before, after) in before.iter().zip(&after) {

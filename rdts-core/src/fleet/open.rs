@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Connection, Deadlines};
 use crate::protection::SourceFacts;
 use crate::sentinel::Service;
-use crate::source::{Locator, ReplicaOptions, ReplicaSource};
+use crate::source::{Durable, Locator, ReplicaOptions, ReplicaSource};
 use crate::translate::Target;
 
 /// Finds and opens the shards of a live source: [`Shards::find`], [`Shards::open`].
@@ -95,13 +95,32 @@ impl Shards {
     /// # Errors
     /// As [`ReplicaSource::open`]; [`Topology`](ErrorKind::Topology) when slots were moved meanwhile.
     pub async fn open(self, target: Target, options: ReplicaOptions) -> Result<Vec<ShardSource>> {
+        let durables = vec![Durable::default(); self.count()];
+        self.resume(target, options, durables).await
+    }
+
+    /// As [`open`](Self::open), with a spool for each shard, and from where the sink of each says that a run before ended. The caller
+    /// has seen to it that the [layout](Self::check_layout) is the same.
+    ///
+    /// # Errors
+    /// As [`ReplicaSource::resume`]; [`Topology`](ErrorKind::Topology) when slots were moved meanwhile; [`Config`](ErrorKind::Config)
+    /// unless there is one of `durables` for each shard.
+    pub async fn resume(
+        self,
+        target: Target,
+        options: ReplicaOptions,
+        durables: Vec<Durable>,
+    ) -> Result<Vec<ShardSource>> {
+        if durables.len() != self.count() {
+            return Err(Error::config(format!("{} places to resume {} shards", durables.len(), self.count())));
+        }
         let locators = match self.0 {
             Found::Nodes(locators) => locators,
-            Found::Cluster(cluster) => return cluster.open(target, options).await,
+            Found::Cluster(cluster) => return cluster.open(target, options, durables).await,
         };
         let several = locators.len() > 1;
         let mut shards = Vec::new();
-        for source in replicas(locators, target, options).await? {
+        for source in replicas(locators, target, options, durables).await? {
             let (name, first) = (source.address().to_string(), shards.is_empty());
             shards.push(match several {
                 true => ShardSource::wrapped(name, source, |source| OneOfMany::new(source, first)),
@@ -117,13 +136,16 @@ pub(super) async fn replicas(
     locators: Vec<Locator>,
     target: Target,
     options: ReplicaOptions,
+    durables: Vec<Durable>,
 ) -> Result<Vec<ReplicaSource>> {
     let mut opening = JoinSet::new();
     let count = locators.len();
-    for (index, locator) in locators.into_iter().enumerate() {
+    for (index, (locator, durable)) in locators.into_iter().zip(durables).enumerate() {
         opening.spawn(async move {
-            warn(&locator, options.link.deadlines).await;
-            (index, ReplicaSource::open(locator, target, options).await)
+            if durable.resumed.is_none() {
+                warn(&locator, options.link.deadlines).await;
+            }
+            (index, ReplicaSource::resume(locator, target, options, durable).await)
         });
     }
     let mut opened: Vec<Option<ReplicaSource>> = (0..count).map(|_| None).collect();
