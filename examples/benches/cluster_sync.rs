@@ -107,7 +107,7 @@ impl Target {
         match how {
             How::Node => Self::Node(Box::new(Server::start(version)), node),
             How::Checkpoint => {
-                Self::Node(Server::start(version), node.checkpoint(CheckpointName::new("bench", 0).unwrap()))
+                Self::Node(Box::new(Server::start(version)), node.checkpoint(CheckpointName::new("bench", 0).unwrap()))
             }
             How::Cluster => Self::Cluster(Cluster::start(version, 3)),
         }
