@@ -97,6 +97,7 @@ impl Pipelined {
     }
 
     /// What the server is.
+    #[cfg(feature = "codis")]
     pub(crate) fn target(&self) -> Target {
         self.target
     }
