@@ -58,6 +58,10 @@ pub(crate) struct Cli {
     /// How long a server that is loading its data is waited for, and a source that was lost is looked for
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     ready_timeout: u64,
+    /// How long a server may be silent before its connection is taken for dead. A primary that has nothing to say says so every 10 s,
+    /// and a server that executes a long command is silent for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    reply_timeout: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -110,7 +114,9 @@ impl Cli {
                 Conflict::Replace => OnConflict::Replace,
                 Conflict::Skip => OnConflict::Skip,
             },
-            deadlines: Deadlines::default().ready(Duration::from_secs(self.ready_timeout)),
+            deadlines: Deadlines::default()
+                .reply(Duration::from_secs(self.reply_timeout))
+                .ready(Duration::from_secs(self.ready_timeout)),
             state: self.state.clone(),
             task: self.name.clone(),
             on_lost: self.on_lost,
