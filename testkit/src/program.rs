@@ -63,6 +63,19 @@ impl ChildProgram {
         Self::start(&example(name), args)
     }
 
+    /// The same under another program that takes a program and its arguments behind its own, such as `sh -c 'ulimit -f 100; exec "$0"
+    /// "$@"'` or `env NAME=VALUE`.
+    ///
+    /// # Panics
+    /// As [`ChildProgram::example`].
+    #[track_caller]
+    pub fn example_under<A: AsRef<OsStr>, B: AsRef<OsStr>>(name: &str, program: &str, under: &[A], args: &[B]) -> Self {
+        let example = example(name);
+        let own = under.iter().map(AsRef::as_ref).chain([example.as_os_str()]);
+        let all: Vec<&OsStr> = own.chain(args.iter().map(AsRef::as_ref)).collect();
+        Self::start(Path::new(program), &all)
+    }
+
     /// Starts the program at `path` with `args`.
     ///
     /// # Panics
@@ -86,6 +99,12 @@ impl ChildProgram {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it still runs, to 5 ms.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.sampler.as_ref().is_some_and(|sampler| !sampler.is_finished())
     }
 
     /// Sends it a signal.

@@ -77,7 +77,7 @@ fn kill(cluster: &Cluster) {
 }
 
 /// Three uneven parts, none of which is one of the even layout.
-fn other_layout() -> [(RangeInclusive<u16>, usize); 4] {
+pub(crate) fn other_layout() -> [(RangeInclusive<u16>, usize); 4] {
     [(0..=999, 2), (1000..=9000, 0), (9001..=12000, 1), (12001..=16383, 2)]
 }
 

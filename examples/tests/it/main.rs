@@ -5,7 +5,11 @@
 mod bad_input;
 mod conflicts;
 mod contract;
+mod crash;
 mod deployments;
+#[cfg(feature = "failpoints")]
+mod failpoints;
+mod faults;
 mod live;
 mod rdb_tool;
 mod resume;
