@@ -103,8 +103,8 @@ impl Board {
         let mut shared = self.lock();
         let answered = shared.tick();
         let Shared { lanes, slots, .. } = &mut *shared;
+        slots.learn(lane, lanes[lane].samples.last(), &view);
         lanes[lane].samples.add(asked, answered, &view);
-        slots.learn(lane, &view);
         self.notify(&shared);
     }
 

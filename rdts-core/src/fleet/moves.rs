@@ -363,6 +363,9 @@ impl Crossing {
         {
             return Err(came_back(slot, &own.name));
         }
+        if shared.slots.is_torn(slot, self.lane, end) && shared.keeps(Rule::SeenGone) {
+            return Err(came_back(slot, &own.name));
+        }
         if shared.slots.is_at_home(slot, self.lane) {
             self.alive.remove(&slot);
             return Ok(Verdict::Pass);
@@ -379,7 +382,7 @@ impl Crossing {
         for other in (0..shared.lanes.len()).filter(|other| *other != self.lane) {
             // What has been passed on of a key that went to and fro is applied before it goes on.
             let passed = shared.slots.passed_of(slot, other, &unit.keys);
-            wait |= passed > 0 && !shared.lanes[other].has_applied(passed) && shared.keeps(Rule::InTurn);
+            wait |= passed > 0 && !shared.lanes[other].has_applied(passed);
         }
         let mut all_through = true;
         for other in others {

@@ -7,8 +7,8 @@ pub(super) enum Rule {
     AskedAfter,
     /// The other lane has applied what its node wrote of the keys up to its answer.
     Through,
-    /// What another lane was let pass of a key is applied before this lane goes on with it.
-    InTurn,
+    /// A slot that a node lost and imports again was seen to be gone in between.
+    SeenGone,
     /// A new config epoch may be a new claim to the slot.
     Epoch,
     /// After a new claim, a key must have been here all the time.

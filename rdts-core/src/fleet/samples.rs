@@ -67,6 +67,10 @@ impl Samples {
         }
     }
 
+    pub(super) fn last(&self) -> Option<&Sample> {
+        self.0.back()
+    }
+
     /// The last one that was answered before `time`.
     pub(super) fn before(&self, time: u64) -> Option<&Sample> {
         self.0.get(self.0.partition_point(|sample| sample.answered <= time).checked_sub(1)?)

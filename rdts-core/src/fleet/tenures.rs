@@ -37,6 +37,9 @@ pub(super) struct Tenure {
     pub(super) lane: usize,
     from: u64,
     until: Option<u64>,
+    /// Its node lost the slot and imports it again since this offset or later, and nobody saw it without: where this tenure ends
+    /// and the next one begins is not known.
+    torn: Option<u64>,
     /// What each lane had passed on of the slot when this tenure was seen first.
     pub(super) floor: Vec<u64>,
     /// Of each lane, the last answer of its node by which it did not serve the slot anew since this tenure began.
@@ -126,7 +129,7 @@ impl Slots {
 
     fn come_home(&mut self, slot: u16) {
         let Some(moving) = self.moving.get(&slot) else { return };
-        if let [Tenure { lane, from, until: None, wide: false, .. }] = moving.tenures[..]
+        if let [Tenure { lane, from, until: None, torn: None, wide: false, .. }] = moving.tenures[..]
             && let Ok(home) = u16::try_from(lane)
         {
             self.home[usize::from(slot)] = home;
@@ -144,11 +147,29 @@ impl Slots {
             tenure.until = Some(from - 1);
         }
         let wide = moving.tenures.last().is_none_or(|last| last.lane == lane);
-        moving.tenures.push(Tenure { lane, from, until: None, floor, cleared: HashMap::new(), wide });
+        moving.tenures.push(Tenure { lane, from, until: None, torn: None, floor, cleared: HashMap::new(), wide });
     }
 
-    /// What a node says of itself ends tenures.
-    pub(super) fn learn(&mut self, lane: usize, view: &View) {
+    /// Whether the command of `lane` that ends at `offset` may belong to a tenure or to the next one of its node.
+    pub(super) fn is_torn(&self, slot: u16, lane: usize, offset: u64) -> bool {
+        let torn = |index: usize| self.moving.get(&slot)?.tenures.get(index)?.torn;
+        self.tenure(slot, lane, offset).and_then(torn).is_some_and(|since| offset > since)
+    }
+
+    /// What a node says of itself ends tenures. `before` is what it said last.
+    pub(super) fn learn(&mut self, lane: usize, before: Option<&Sample>, view: &View) {
+        if let Some(before) = before {
+            let importing = view.importing.without([&view.owned; 3]);
+            let again: Vec<u16> = importing.filter(|slot| before.layout.owned.contains(*slot)).collect();
+            for slot in again {
+                let mine = |tenure: &&mut Tenure| tenure.lane == lane && tenure.until.is_none();
+                for tenure in self.unsettle(slot).tenures.iter_mut().filter(mine) {
+                    if tenure.from <= before.offset {
+                        tenure.torn.get_or_insert(before.offset);
+                    }
+                }
+            }
+        }
         let lost = self.homes[lane].without([&view.owned, &view.migrating, &view.importing]);
         let lost: Vec<u16> = lost.filter(|slot| self.from[usize::from(*slot)] <= view.offset).collect();
         for slot in lost {
@@ -172,6 +193,7 @@ impl Slots {
                 lane,
                 from,
                 until: None,
+                torn: None,
                 floor: Vec::new(),
                 cleared: HashMap::new(),
                 wide: false,
