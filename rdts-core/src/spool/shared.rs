@@ -190,7 +190,8 @@ impl State {
     /// How many segments at the front nobody needs any more, if `keep` bytes behind what is applied are to stay.
     pub(super) fn removable(&self, keep: u64) -> usize {
         let Some(At::Stream(applied)) = self.applied else { return 0 };
-        let needed = At::Stream(applied.saturating_sub(keep));
+        // Offsets begin near 0 at a server that never had a replica: less than `keep` bytes are all within what is kept.
+        let Some(needed) = applied.checked_sub(keep).map(At::Stream) else { return 0 };
         self.count(|next| next.start <= needed && next.number <= self.reading)
     }
 
