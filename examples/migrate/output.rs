@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use rdts_core::fleet::{Handle, Report};
-use rdts_core::ledger::{Counts, Skipped};
+use rdts_core::ledger::Ledger;
 use rdts_core::{Error, ErrorKind, Position, pipeline};
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ impl Output {
             eprintln!(
                 "snapshot in place after {:.1} s: {} keys; following the writes",
                 self.started.elapsed().as_secs_f64(),
-                HumanCount(report.counts.keys)
+                HumanCount(report.ledger.counts.keys)
             );
         });
         if let Ok(style) = ProgressStyle::with_template("{spinner} live {msg}") {
@@ -120,9 +120,9 @@ impl Output {
         self.line(&json!({
             "event": "progress",
             "phase": phase(report),
-            "keys": report.counts.keys,
-            "commands": report.counts.commands,
-            "bytes": report.counts.bytes,
+            "keys": report.ledger.counts.keys,
+            "commands": report.ledger.counts.commands,
+            "bytes": report.ledger.counts.bytes,
             "read_offset": alone(report).and_then(|shard| Some(shard.read?.offset())),
             "offset": offset(report),
             "seconds": self.started.elapsed().as_secs_f64(),
@@ -155,7 +155,8 @@ impl Output {
 
     /// The last words.
     pub(crate) fn summary(&self, stopped: Option<&Stopped>) {
-        let (counts, skipped) = (self.report.counts, self.report.skipped);
+        let ledger = self.report.ledger;
+        let counts = ledger.counts;
         let seconds = self.started.elapsed().as_secs_f64();
         let failed = u64::from(stopped.is_some_and(|stopped| stopped.error.kind() == ErrorKind::Rejected));
         let offset = offset(&self.report);
@@ -173,18 +174,8 @@ impl Output {
             "seconds": seconds,
             "offset": offset,
             "shards": shards,
-            "skipped": left_out(counts, skipped),
-            "skipped_because": {
-                "kept": counts.kept,
-                "impossible": counts.impossible,
-                "expired": skipped.expired,
-                "empty": skipped.empty,
-                "functions": skipped.functions,
-                "module_aux": skipped.module_aux,
-                "messages": skipped.messages,
-                "cluster": skipped.cluster,
-                "elsewhere": skipped.elsewhere,
-            },
+            "skipped": left_out(&ledger),
+            "ledger": account(&ledger),
             "script_errors": counts.script_errors,
             "failed": failed,
             "verified": self.verified,
@@ -202,7 +193,7 @@ impl Output {
                 HumanCount(counts.commands),
                 HumanBytes(counts.bytes),
                 offset.map_or_else(String::new, |offset| format!("; offset {offset}")),
-                left_out(counts, skipped),
+                left_out(&ledger),
                 match self.verified {
                     Some(true) => "; verified: equal",
                     Some(false) => "; verified: DIFFERENT",
@@ -250,8 +241,46 @@ fn shard((name, report): &(String, pipeline::Report)) -> Value {
     })
 }
 
-fn left_out(counts: Counts, skipped: Skipped) -> u64 {
-    skipped.total() + counts.kept + counts.impossible
+fn left_out(ledger: &Ledger) -> u64 {
+    ledger.intake.skipped() + ledger.counts.kept + ledger.counts.impossible
+}
+
+/// What became of every key and command that was read.
+pub(crate) fn account(ledger: &Ledger) -> Value {
+    let (intake, counts) = (ledger.intake, ledger.counts);
+    json!({
+        "keys": {
+            "read": intake.keys,
+            "done": ledger.keys,
+            "kept": counts.kept,
+            "left_out": {
+                "expired": intake.expired,
+                "empty": intake.empty,
+                "other_databases": intake.keys_of_other_dbs,
+                "filtered": intake.filtered_keys,
+                "other_shards": intake.keys_elsewhere,
+            },
+            "on_their_way": ledger.keys_on_their_way(),
+        },
+        "commands": {
+            "read": intake.commands,
+            "rewritten": intake.rewritten,
+            "done": ledger.writes,
+            "script_errors": counts.script_errors,
+            "impossible": counts.impossible,
+            "left_out": {
+                "messages": intake.messages,
+                "functions": intake.function_changes,
+                "slot_moves": intake.cluster,
+                "other_databases": intake.commands_of_other_dbs,
+                "filtered": intake.filtered_commands,
+                "other_shards": intake.elsewhere,
+            },
+            "on_their_way": ledger.commands_on_their_way(),
+        },
+        "left_out": { "functions": intake.functions, "module_data": intake.module_aux },
+        "balanced": ledger.is_balanced(),
+    })
 }
 
 /// Bytes of the snapshots that have been read. A shard that follows the writes counts no more, but then the bar is gone soon.
@@ -264,7 +293,7 @@ fn snapshot_bytes(report: &Report) -> u64 {
 }
 
 fn describe(report: &Report) -> String {
-    let counts = report.counts;
+    let counts = report.ledger.counts;
     let on_their_way: u64 = report
         .shards
         .iter()

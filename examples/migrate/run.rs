@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::OnLost;
 use crate::job::Job;
-use crate::output::Output;
+use crate::output::{Output, account};
 use crate::precheck::Servers;
 use crate::source::{End, Opened};
 use crate::state::State;
@@ -62,6 +62,10 @@ async fn attempt(job: &Job, mut state: Option<&mut State>, output: &mut Output) 
     }
     // The error that made the steering give up explains more than the stop that followed.
     let steered = steering.await.unwrap_or(Ok(()));
+    if let Some(state) = state.as_deref() {
+        let account = account(&finished.report.ledger);
+        finished.result = finished.result.and(state.keep_ledger(&account));
+    }
     output.done(finished.report);
     steered.and(finished.result).map_err(Stopped::during)?;
     let Some(state) = state else { return Ok(()) };

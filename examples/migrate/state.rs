@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/task.json   what is moved from where to where, under which name; written once it is certain that the copy may begin
 //! DIR/shard-N/    the spool of each shard of the source
+//! DIR/ledger.json what became of every key and command, a line for each run that came to an end by itself
 //! DIR/lock        held as long as a process works on it
 //! ```
 //!
@@ -84,6 +85,15 @@ impl State {
         write().map_err(|error| failed("cannot be written", &path, error))?;
         self.begun = true;
         Ok(())
+    }
+
+    /// Adds what became of all that a run has read to `ledger.json`, a line for each run.
+    pub(crate) fn keep_ledger(&self, account: &Value) -> Result<()> {
+        let path = self.dir.join("ledger.json");
+        let mut open = File::options();
+        let file = open.create(true).append(true).open(&path);
+        let written = file.and_then(|mut file| writeln!(file, "{account}"));
+        written.map_err(|error| failed("cannot be written", &path, error))
     }
 
     /// What is known of the copy is forgotten: it begins again.

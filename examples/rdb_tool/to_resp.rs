@@ -121,7 +121,7 @@ async fn feed(args: &Args, name: &str, mut reader: impl AsyncRead + Send + Unpin
         }
     };
     out.flush().map_err(broken)?;
-    let skipped = source.skipped();
+    let skipped = source.intake();
     for (count, what) in [
         (skipped.expired, "keys whose expiry is before 1970: no server can hold them"),
         (skipped.empty, "keys without elements: no server can hold them"),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Result;
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{Batch, Command, Kind, Position};
 use crate::source::Source;
 
@@ -25,12 +25,13 @@ use crate::source::Source;
 pub struct Filtered<S, F> {
     source: S,
     keep: F,
+    left_out: Intake,
 }
 
 impl<S: Source, F: FnMut(&Command<'_>) -> bool + Send + 'static> Filtered<S, F> {
     /// Leaves out what `keep` says no to.
     pub fn new(source: S, keep: F) -> Self {
-        Self { source, keep }
+        Self { source, keep, left_out: Intake::default() }
     }
 }
 
@@ -38,7 +39,13 @@ impl<S: Source, F: FnMut(&Command<'_>) -> bool + Send + 'static> Source for Filt
     async fn next(&mut self) -> Result<Option<Batch>> {
         let mut batch = self.source.next().await?;
         if let Some(batch) = &mut batch {
-            batch.retain(|command| matches!(command.kind(), Kind::Multi | Kind::Exec) || (self.keep)(command));
+            batch.retain(|command| {
+                let keep = matches!(command.kind(), Kind::Multi | Kind::Exec) || (self.keep)(command);
+                if !keep {
+                    self.left_out.filter(&command.mark());
+                }
+                keep
+            });
         }
         Ok(batch)
     }
@@ -47,8 +54,10 @@ impl<S: Source, F: FnMut(&Command<'_>) -> bool + Send + 'static> Source for Filt
         self.source.acknowledge(position).await
     }
 
-    fn skipped(&self) -> Skipped {
-        self.source.skipped()
+    fn intake(&self) -> Intake {
+        let mut intake = self.source.intake();
+        intake += self.left_out;
+        intake
     }
 }
 

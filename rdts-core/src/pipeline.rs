@@ -1,5 +1,6 @@
 //! Joins a source and a sink, and runs them.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::ledger::Skipped;
+use crate::ledger::Ledger;
 use crate::record::{Batch, Position};
 use crate::sink::{Sink, Watermark};
 use crate::source::Source;
@@ -35,6 +36,12 @@ pub struct Pipeline<S, K> {
     sink: K,
     goal: watch::Receiver<Goal>,
     handle: Handle,
+    /// Of the batches that are written and not known to be applied: the keys and commands that are done with each.
+    pending: VecDeque<(u64, u64)>,
+    /// The same of all those before.
+    done: (u64, u64),
+    /// How many batches were written.
+    written: u64,
 }
 
 /// When to stop.
@@ -53,8 +60,8 @@ pub struct Report {
     pub read: Option<Position>,
     /// What is applied in the target.
     pub applied: Watermark,
-    /// What was read and, for a stated reason, not sent.
-    pub skipped: Skipped,
+    /// What became of all that was read.
+    pub ledger: Ledger,
 }
 
 /// How a run ended.
@@ -125,7 +132,7 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
             flush: Arc::default(),
             control: Control::default(),
         };
-        Self { source, sink, goal, handle }
+        Self { source, sink, goal, handle, pending: VecDeque::new(), done: (0, 0), written: 0 }
     }
 
     /// Obeys `control` together with others that do.
@@ -186,8 +193,11 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
                 batch = next(&self.handle.control, &mut self.source) => {
                     let Some(batch) = batch? else { return Ok(()) };
                     let (position, urgent) = (*batch.position(), batch.is_urgent());
+                    let done = (batch.keys(), batch.writes());
                     self.handle.control.took(batch.len(), batch.bytes().len());
                     self.sink.write(batch).await?;
+                    self.pending.push_back(done);
+                    self.written += 1;
                     wrote = true;
                     self.handle.report.lock().unwrap_or_else(PoisonError::into_inner).read = Some(position);
                     if urgent {
@@ -223,10 +233,24 @@ impl<S: Source, K: Sink> Pipeline<S, K> {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let applied = self.sink.acked();
+        self.settle(applied.batches);
+        let mut ledger = Ledger::default();
+        (ledger.intake, ledger.counts) = (self.source.intake(), applied.counts);
+        (ledger.keys, ledger.writes) = self.done;
         let mut report = self.handle.report.lock().unwrap_or_else(PoisonError::into_inner);
-        report.applied = self.sink.acked();
-        report.skipped = self.source.skipped();
+        (report.applied, report.ledger) = (applied, ledger);
+    }
+
+    /// Counts the batches up to `applied` as done.
+    fn settle(&mut self, applied: u64) {
+        let waiting = usize::try_from(self.written.saturating_sub(applied)).unwrap_or(usize::MAX);
+        while self.pending.len() > waiting
+            && let Some((keys, writes)) = self.pending.pop_front()
+        {
+            self.done = (self.done.0 + keys, self.done.1 + writes);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::error::Result;
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{Batch, Position};
 
 pub use aof::{AofOptions, AofSource, CutTail};
@@ -42,9 +42,9 @@ pub trait Source: Send + 'static {
     /// If the source cannot be told; reading may go on.
     fn acknowledge(&mut self, position: &Position) -> impl Future<Output = Result<()>> + Send;
 
-    /// What was read so far and, for a stated reason, is in no batch.
-    fn skipped(&self) -> Skipped {
-        Skipped::default()
+    /// What was read so far, and what of it is in no batch, for a stated reason.
+    fn intake(&self) -> Intake {
+        Intake::default()
     }
 }
 
@@ -54,7 +54,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 trait DynSource: Send {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Batch>>>;
     fn acknowledge<'a>(&'a mut self, position: &'a Position) -> BoxFuture<'a, Result<()>>;
-    fn skipped(&self) -> Skipped;
+    fn intake(&self) -> Intake;
 }
 
 impl<S: Source> DynSource for S {
@@ -64,8 +64,8 @@ impl<S: Source> DynSource for S {
     fn acknowledge<'a>(&'a mut self, position: &'a Position) -> BoxFuture<'a, Result<()>> {
         Box::pin(Source::acknowledge(self, position))
     }
-    fn skipped(&self) -> Skipped {
-        Source::skipped(self)
+    fn intake(&self) -> Intake {
+        Source::intake(self)
     }
 }
 
@@ -81,7 +81,7 @@ impl BoxSource {
 
 impl fmt::Debug for BoxSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoxSource").field("skipped", &self.0.skipped()).finish_non_exhaustive()
+        f.debug_struct("BoxSource").field("intake", &self.0.intake()).finish_non_exhaustive()
     }
 }
 
@@ -92,8 +92,8 @@ impl Source for BoxSource {
     async fn acknowledge(&mut self, position: &Position) -> Result<()> {
         self.0.acknowledge(position).await
     }
-    fn skipped(&self) -> Skipped {
-        self.0.skipped()
+    fn intake(&self) -> Intake {
+        self.0.intake()
     }
 }
 

@@ -22,6 +22,7 @@ fn migrates_live(from: &str, to: &str, seed: u64) {
     let summary = summary(&finished);
     assert_eq!((&summary["failed"], &summary["status"]), (&0.into(), &0.into()), "{summary}");
     assert!(summary["keys"].as_u64().unwrap() >= 3_000, "{summary}");
+    assert_eq!(summary["ledger"]["balanced"], true, "{summary}");
     assert_same(&source, &target);
     // 2.8 has a form of HyperLogLogs that no later server makes from the same commands.
     if source.version().has_redis(5, 0) && source.version().digests_like(target.version()) {

@@ -41,8 +41,14 @@ fn a_run_that_was_stopped_goes_on_and_leaves_nothing_at_its_end() {
     assert_eq!(number(&target, "n"), 3);
     assert_same(&source, &target);
     assert_eq!(own_keys(&target), Value::Array(vec![]));
-    let left: Vec<_> = std::fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["lock"]);
+    let mut left: Vec<_> = std::fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["ledger.json", "lock"]);
+    let ledgers = std::fs::read_to_string(state.path().join("ledger.json")).unwrap();
+    let ledgers: Vec<serde_json::Value> = ledgers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(ledgers.len(), 2);
+    assert!(ledgers.iter().all(|ledger| ledger["balanced"] == true), "{ledgers:?}");
+    assert_eq!((&ledgers[0]["keys"]["done"], &ledgers[1]["commands"]["done"]), (&1.into(), &1.into()), "{ledgers:?}");
 }
 
 #[test]

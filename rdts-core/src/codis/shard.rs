@@ -4,7 +4,7 @@ use super::CodisWatch;
 use super::topology::wrong;
 use crate::command::keys;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{Batch, Command, Kind, Position};
 use crate::slot::codis::slot;
 use crate::source::Source;
@@ -15,7 +15,7 @@ use crate::translate::of_temporary;
 /// A server of Codis does not know which slots are its own. It may still hold keys of slots that it gave away, and keys that a
 /// command stored in the wrong place (a proxy routes `ZUNIONSTORE` by its first source): nobody sees them through a proxy, and another group may
 /// have a key of the same name. They are left out, and so is what happens to them, such as their expiry;
-/// [`Skipped::elsewhere`] counts that.
+/// [`Intake::elsewhere`] counts that.
 ///
 /// It stops with [`Topology`](crate::ErrorKind::Topology) when slots move: at the latest at the next look at the dashboard, and at
 /// once where this group's own stream shows that keys arrive.
@@ -24,7 +24,7 @@ pub struct CodisShard<S> {
     watch: CodisWatch,
     group: u32,
     source: S,
-    elsewhere: u64,
+    left_out: Intake,
 }
 
 /// Where the keys of a command belong.
@@ -37,7 +37,7 @@ enum Belongs {
 
 impl<S: Source> CodisShard<S> {
     pub(super) fn new(watch: CodisWatch, group: u32, source: S) -> Self {
-        Self { watch, group, source, elsewhere: 0 }
+        Self { watch, group, source, left_out: Intake::default() }
     }
 
     /// The number of the group.
@@ -88,12 +88,14 @@ impl<S: Source> CodisShard<S> {
             }
             stays.push(belongs != Belongs::Elsewhere);
         }
-        let gone = stays.iter().filter(|stays| !**stays).count();
-        if gone > 0 {
-            self.elsewhere += gone as u64;
-            let mut stays = stays.into_iter();
-            batch.retain(|_| stays.next().unwrap_or(true));
-        }
+        let mut stays = stays.into_iter();
+        batch.retain(|command| {
+            let stays = stays.next().unwrap_or(true);
+            if !stays {
+                self.left_out.take_elsewhere(&command.mark());
+            }
+            stays
+        });
         Ok(batch)
     }
 
@@ -146,9 +148,9 @@ impl<S: Source> Source for CodisShard<S> {
         self.source.acknowledge(position).await
     }
 
-    fn skipped(&self) -> Skipped {
-        let mut skipped = self.source.skipped();
-        skipped.elsewhere += self.elsewhere;
-        skipped
+    fn intake(&self) -> Intake {
+        let mut intake = self.source.intake();
+        intake += self.left_out;
+        intake
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::board::{Board, place};
 use super::moves::{Crossing, whole_keyspace};
 use crate::error::Result;
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{Batch, Kind, Position};
 use crate::source::{ReplicaSource, Source};
 
@@ -74,10 +74,10 @@ impl Source for Lane {
         self.source.acknowledge(position).await
     }
 
-    fn skipped(&self) -> Skipped {
-        let mut skipped = self.source.skipped();
-        skipped += self.crossing.skipped();
-        skipped
+    fn intake(&self) -> Intake {
+        let mut intake = self.source.intake();
+        intake += self.crossing.intake();
+        intake
     }
 }
 
@@ -85,13 +85,13 @@ impl Source for Lane {
 pub(super) struct OneOfMany {
     source: ReplicaSource,
     first: bool,
-    skipped: Skipped,
+    intake: Intake,
 }
 
 impl OneOfMany {
     /// The first of them brings the libraries of functions, which all have.
     pub(super) fn new(source: ReplicaSource, first: bool) -> Self {
-        Self { source, first, skipped: Skipped::default() }
+        Self { source, first, intake: Intake::default() }
     }
 }
 
@@ -103,9 +103,13 @@ impl Source for OneOfMany {
             return Err(whole_keyspace(command.name()));
         }
         if !self.first {
-            let before = batch.len();
-            batch.retain(|command| command.kind() != Kind::Code);
-            self.skipped.functions += (before - batch.len()) as u64;
+            batch.retain(|command| {
+                let code = command.kind() == Kind::Code;
+                if code {
+                    self.intake.take_functions(&command.mark());
+                }
+                !code
+            });
         }
         Ok(Some(batch))
     }
@@ -114,9 +118,9 @@ impl Source for OneOfMany {
         self.source.acknowledge(position).await
     }
 
-    fn skipped(&self) -> Skipped {
-        let mut skipped = self.source.skipped();
-        skipped += self.skipped;
-        skipped
+    fn intake(&self) -> Intake {
+        let mut intake = self.source.intake();
+        intake += self.intake;
+        intake
     }
 }

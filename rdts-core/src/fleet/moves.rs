@@ -12,7 +12,7 @@ use super::board::{Board, Shared, place};
 use super::rules::Rule;
 use crate::command::keys;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{Batch, BatchBuilder, Command, Kind, Position, ReplicationId};
 use crate::slot::{SLOTS, slot};
 
@@ -34,7 +34,7 @@ pub(super) struct Crossing {
     alive: BTreeMap<u16, HashMap<Vec<u8>, u64>>,
     /// Atomic moves of slots to this node that are not over: by name, what the node receives in them.
     receiving: BTreeMap<Vec<u8>, Vec<RangeInclusive<u16>>>,
-    skipped: Skipped,
+    intake: Intake,
 }
 
 #[derive(Debug)]
@@ -89,12 +89,12 @@ impl Crossing {
             late: BTreeMap::new(),
             alive: BTreeMap::new(),
             receiving: BTreeMap::new(),
-            skipped: Skipped::default(),
+            intake: Intake::default(),
         }
     }
 
-    pub(super) fn skipped(&self) -> Skipped {
-        self.skipped
+    pub(super) fn intake(&self) -> Intake {
+        self.intake
     }
 
     /// Whether nothing waits here.
@@ -172,22 +172,22 @@ impl Crossing {
         for command in batch.commands() {
             match (command.kind(), command.key()) {
                 (Kind::Move, _) => {
-                    self.skipped.cluster += 1;
+                    self.intake.take_move(&command.mark());
                     self.slot_move(shared, &command)?;
                     continue;
                 }
                 // Libraries are on every node: one of the lanes brings them.
                 (Kind::Code, _) if self.lane != 0 || !self.receiving.is_empty() => {
-                    self.skipped.functions += 1;
+                    self.intake.take_functions(&command.mark());
                     continue;
                 }
                 (Kind::Snapshot, Some(key)) if !shared.slots.holds(slot(key), self.lane, 0) => {
-                    self.skipped.cluster += 1;
+                    self.intake.take_move(&command.mark());
                     continue;
                 }
                 (Kind::Write, None) => return Err(whole_keyspace(command.name())),
                 (Kind::Write | Kind::Script, Some(key)) if self.is_received(slot(key)) => {
-                    self.skipped.cluster += 1;
+                    self.intake.take_move(&command.mark());
                     continue;
                 }
                 _ => {}
@@ -274,7 +274,6 @@ impl Crossing {
                 }
                 Verdict::Pass => {}
                 Verdict::Drop => {
-                    self.skipped.cluster += unit.commands as u64;
                     dropped.extend(passed..passed + unit.commands);
                 }
             }
@@ -319,9 +318,13 @@ impl Crossing {
         shared.set_waiting(self.lane, false);
         board.notify(&shared);
         let mut index = 0;
-        batch.retain(|_| {
+        batch.retain(|command| {
             index += 1;
-            !dropped.contains(&(index - 1))
+            let dropped = dropped.contains(&(index - 1));
+            if dropped {
+                self.intake.take_move(&command.mark());
+            }
+            !dropped
         });
         Ok(Some(batch))
     }

@@ -10,7 +10,7 @@ use super::board::Board;
 use super::source::ShardSource;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::ledger::{Counts, Skipped};
+use crate::ledger::Ledger;
 use crate::pipeline::{self, Pipeline};
 use crate::protection::Watch;
 use crate::sink::{BoxSink, Sink};
@@ -69,10 +69,8 @@ pub struct Fleet {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// What became of the commands of all shards, as far as they are applied.
-    pub counts: Counts,
-    /// What was read and, for a stated reason, not sent, of all shards.
-    pub skipped: Skipped,
+    /// What became of all that was read, of all shards.
+    pub ledger: Ledger,
     /// Each shard's name and report, in the order in which the fleet was given them.
     pub shards: Vec<(String, pipeline::Report)>,
 }
@@ -113,8 +111,7 @@ impl Handle {
         let mut sum = Report::default();
         for (name, handle, _) in self.shards.iter() {
             let report = handle.report();
-            sum.counts += report.applied.counts;
-            sum.skipped += report.skipped;
+            sum.ledger += report.ledger;
             sum.shards.push((name.clone(), report));
         }
         sum

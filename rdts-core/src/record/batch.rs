@@ -51,6 +51,8 @@ pub struct Mark {
     pub expect: Expect,
     /// How many keys of the snapshot are in place once it is applied.
     pub keys: u32,
+    /// How many commands of the stream are done once it is applied: 1, or 0 for all but the last of those that one was translated into.
+    pub writes: u32,
     /// Whether what it works on may have expired on its way, so that `-ERR no such key` is no failure.
     pub may_expire: bool,
 }
@@ -58,7 +60,7 @@ pub struct Mark {
 impl Mark {
     /// A command for database `db` that completes no key of the snapshot and must merely succeed.
     pub fn new(db: u32, kind: Kind) -> Self {
-        Self { db, kind, expect: Expect::Success, keys: 0, may_expire: false }
+        Self { db, kind, expect: Expect::Success, keys: 0, writes: 0, may_expire: false }
     }
 
     /// The reply that is needed.
@@ -72,6 +74,13 @@ impl Mark {
     #[must_use]
     pub fn may_expire(mut self, may_expire: bool) -> Self {
         self.may_expire = may_expire;
+        self
+    }
+
+    /// How many commands of the stream it completes.
+    #[must_use]
+    pub fn writes(mut self, writes: u32) -> Self {
+        self.writes = writes;
         self
     }
 
@@ -116,6 +125,16 @@ impl Batch {
     /// The number of commands.
     pub fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// How many keys of the snapshot are done once all of this is applied.
+    pub fn keys(&self) -> u64 {
+        self.records.iter().map(|record| u64::from(record.mark.keys)).sum()
+    }
+
+    /// How many commands of the source's stream are done once all of this is applied.
+    pub fn writes(&self) -> u64 {
+        self.records.iter().map(|record| u64::from(record.mark.writes)).sum()
     }
 
     /// Whether there is no command: such a batch only moves the position.

@@ -19,7 +19,7 @@ pub(super) use files::{is_aof, is_rdb};
 use super::snapshot::{Snapshot, Step};
 use super::{BATCH, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{Batch, BatchBuilder, Position, ReplicationId};
 use crate::translate::{SnapshotTranslator, StreamTranslator, Target, TranslateOptions};
 
@@ -104,7 +104,7 @@ pub struct AofSource {
     target: Target,
     floor: Option<ExpiryFloor>,
     builder: BatchBuilder,
-    skipped: Skipped,
+    intake: Intake,
     /// Bytes of the files that have been read to their end.
     before: u64,
     length: u64,
@@ -168,7 +168,7 @@ impl AofSource {
             target,
             floor: ExpiryFloor::after(grace),
             builder: BatchBuilder::new(BATCH + BATCH / 4),
-            skipped: Skipped::default(),
+            intake: Intake::default(),
             before: 0,
             length,
             over: false,
@@ -220,7 +220,7 @@ impl AofSource {
                         Step::NeedMoreData(least) => return Ok(Pause::NeedMoreData(least)),
                         Step::BatchFull => return Ok(Pause::BatchFull),
                         Step::End => {
-                            self.skipped += snapshot.skipped();
+                            self.intake += snapshot.intake();
                             current.part = Part::Commands(Box::new(Commands::new(self.target, self.options.translate)));
                         }
                     }
@@ -305,7 +305,7 @@ impl AofSource {
             commands.translator.rewind(&mut self.builder);
         }
         *offset += buffer.len() as u64;
-        self.skipped += commands.translator.skipped();
+        self.intake += commands.translator.intake();
         Ok(Pause::FileOver)
     }
 
@@ -385,14 +385,14 @@ impl Source for AofSource {
         Ok(())
     }
 
-    fn skipped(&self) -> Skipped {
-        let mut skipped = self.skipped;
+    fn intake(&self) -> Intake {
+        let mut intake = self.intake;
         match self.current.as_ref().map(|current| &current.part) {
-            Some(Part::Rdb(snapshot)) => skipped += snapshot.skipped(),
-            Some(Part::Commands(commands)) => skipped += commands.translator.skipped(),
+            Some(Part::Rdb(snapshot)) => intake += snapshot.intake(),
+            Some(Part::Commands(commands)) => intake += commands.translator.intake(),
             Some(Part::Unknown) | None => {}
         }
-        skipped
+        intake
     }
 }
 

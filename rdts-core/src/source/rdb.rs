@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::snapshot::{Snapshot, Step};
 use super::{BATCH, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{Batch, BatchBuilder, Position, ReplicationId};
 use crate::translate::{SnapshotTranslator, Target, TranslateOptions};
 
@@ -123,8 +123,8 @@ impl<R: AsyncRead + Send + Unpin + 'static> Source for RdbSource<R> {
         Ok(())
     }
 
-    fn skipped(&self) -> Skipped {
-        self.snapshot.skipped()
+    fn intake(&self) -> Intake {
+        self.snapshot.intake()
     }
 }
 

@@ -19,7 +19,7 @@ use super::{BATCH, Locator, Source};
 use crate::endpoint::NodeAddress;
 use crate::error::Result;
 use crate::failpoint;
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{Batch, BatchBuilder, Position, ReplicationId};
 use crate::replica::{Acknowledged, Framing};
 use crate::translate::{StreamTranslator, Target};
@@ -60,7 +60,7 @@ pub struct ReplicaSource {
     framing: Option<Framing>,
     buffer: BytesMut,
     builder: BatchBuilder,
-    skipped: Skipped,
+    intake: Intake,
     replid: ReplicationId,
     /// Of the stream: what has been taken from the buffer.
     offset: u64,
@@ -134,7 +134,7 @@ impl ReplicaSource {
             framing: None,
             buffer: BytesMut::new(),
             builder: BatchBuilder::new(BATCH + BATCH / 4),
-            skipped: Skipped::default(),
+            intake: Intake::default(),
             replid,
             offset: place.offset,
             moved: false,
@@ -223,13 +223,13 @@ impl Source for ReplicaSource {
         Ok(())
     }
 
-    fn skipped(&self) -> Skipped {
-        let mut skipped = self.skipped;
+    fn intake(&self) -> Intake {
+        let mut intake = self.intake;
         match &self.state {
-            State::Snapshot { snapshot, .. } => skipped += snapshot.skipped(),
-            State::Stream { translator, .. } => skipped += translator.skipped(),
+            State::Snapshot { snapshot, .. } => intake += snapshot.intake(),
+            State::Stream { translator, .. } => intake += translator.intake(),
             State::Delimiter { .. } | State::Over => {}
         }
-        skipped
+        intake
     }
 }

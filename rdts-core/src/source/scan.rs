@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::Source;
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::net::Deadlines;
 use crate::record::{Batch, Position};
 use crate::translate::{OnConflict, Target, TranslateOptions};
@@ -163,7 +163,7 @@ struct Shared {
     /// The next round is to read everything.
     full: AtomicBool,
     wake: Notify,
-    skipped: Mutex<Skipped>,
+    intake: Mutex<Intake>,
 }
 
 impl ScanHandle {
@@ -224,8 +224,8 @@ impl Source for ScanSource {
         Ok(())
     }
 
-    fn skipped(&self) -> Skipped {
-        *self.handle.0.skipped.lock().unwrap_or_else(PoisonError::into_inner)
+    fn intake(&self) -> Intake {
+        *self.handle.0.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@ use rdts_rdb::{Event, Limits, Parser, ParserOptions, Progress};
 use super::BATCH;
 use super::aof::ExpiryFloor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::BatchBuilder;
 use crate::translate::SnapshotTranslator;
 
@@ -59,8 +59,8 @@ impl Snapshot {
         self.parser.offset()
     }
 
-    pub(super) fn skipped(&self) -> Skipped {
-        self.translator.skipped()
+    pub(super) fn intake(&self) -> Intake {
+        self.translator.intake()
     }
 
     /// Takes from `data` what it can; `eof` says that nothing follows it. The first value is how many bytes it took.
@@ -101,6 +101,7 @@ impl Snapshot {
             Step::NeedMoreData(_) if all => {
                 // What is left of them is in something that gives no command.
                 self.skip_to = 0;
+                self.translator.account_anew();
                 let (taken, step) = self.advance(&data[used..], eof, out)?;
                 Ok((used + taken, step))
             }

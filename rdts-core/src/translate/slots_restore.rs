@@ -28,7 +28,7 @@ pub(super) fn translate(
         let text = format!("SLOTSRESTORE of key \"{}\": {target} does not read its payload", shown(triples[0][0]));
         return Err(Error::new(ErrorKind::Unsupported, text));
     }
-    for [key, ttl, payload] in triples {
+    for (index, [key, ttl, payload]) in triples.iter().enumerate() {
         let arena = out.arena();
         encode::array_header(arena, 5);
         encode::bulk(arena, b"RESTORE");
@@ -36,7 +36,8 @@ pub(super) fn translate(
         encode::bulk(arena, ttl);
         encode::bulk(arena, payload);
         encode::bulk(arena, b"REPLACE");
-        out.commit(Mark::new(db, Kind::Write), Some(at), offset);
+        let last = u32::from(index + 1 == triples.len());
+        out.commit(Mark::new(db, Kind::Write).writes(last), Some(at), offset);
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::big_value::BigValue;
 use super::group::{Group, LONGEST_VALUE};
 use super::{OnConflict, Target, TranslateOptions, WHOLE_VALUE};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{BatchBuilder, Expect, Kind, Mark};
 
 /// Translates the events of an RDB parser into commands for one target.
@@ -39,7 +39,7 @@ pub struct SnapshotTranslator {
     key: CurrentKey,
     big: Option<BigValue>,
     group: Group,
-    skipped: Skipped,
+    intake: Intake,
 }
 
 /// What is needed of a key until its value is complete.
@@ -53,7 +53,7 @@ pub(super) struct CurrentKey {
     lfu_frequency: Option<u8>,
     /// The value is passed over.
     skipped: bool,
-    /// The value was sent as a whole.
+    /// The value was sent, or it is known that it will not be.
     sent: bool,
 }
 
@@ -76,13 +76,19 @@ impl SnapshotTranslator {
             key: CurrentKey::default(),
             big: None,
             group: Group::default(),
-            skipped: Skipped::default(),
+            intake: Intake::default(),
         }
     }
 
     /// What was read so far and is not sent.
-    pub fn skipped(&self) -> Skipped {
-        self.skipped
+    pub fn intake(&self) -> Intake {
+        self.intake
+    }
+
+    /// Forgets what was read, but for the key that is being read: what was made of it before is thrown away.
+    pub(crate) fn account_anew(&mut self) {
+        let open = self.key.value_type.is_some() && !self.key.sent && !self.key.skipped;
+        self.intake = Intake { keys: u64::from(open), ..Intake::default() };
     }
 
     /// Takes one event; `offset` is where the source is after it. The result is how the parser is to give the value, after a key.
@@ -106,18 +112,22 @@ impl SnapshotTranslator {
             }
             Event::ModuleAux { module, .. } => {
                 tracing::warn!(%module, "a module's data that belongs to no key is left out: no command can restore it");
-                self.skipped.module_aux += 1;
+                self.intake.module_aux += 1;
             }
             Event::SubkeyExpire { .. } if self.key.skipped => {}
             Event::SubkeyExpire { .. } => {
                 return Err(self.unsupported("expiry times of single members (KeyDB) cannot be set there"));
             }
             Event::ValueEnd => match self.big.take() {
-                Some(big) => big.finish(&self.key, offset, out),
+                Some(big) => {
+                    big.finish(&self.key, offset, out);
+                    self.key.sent = true;
+                }
                 None if self.key.skipped || self.key.sent => {}
                 None => {
                     tracing::warn!(key = self.key.shown(), "a value without elements is left out, as servers do");
-                    self.skipped.empty += 1;
+                    self.intake.empty += 1;
+                    self.key.sent = true;
                 }
             },
             Event::Aux { .. }
@@ -140,13 +150,15 @@ impl SnapshotTranslator {
         key.expire_at_ms = header.expire_at_ms;
         key.idle_seconds = header.idle_seconds;
         key.lfu_frequency = header.lfu_frequency;
+        self.intake.keys += 1;
         let db = self.options.map_db(self.source_db);
         let expired = header.expire_at_ms.is_some_and(|time| time <= 0);
         key.db = db.unwrap_or(self.source_db);
         key.skipped = db.is_none() || expired;
         key.sent = false;
         if key.skipped {
-            self.skipped.expired += u64::from(expired && db.is_some());
+            self.intake.expired += u64::from(expired && db.is_some());
+            self.intake.keys_of_other_dbs += u64::from(db.is_none());
             return Ok(ValueMode::Skip);
         }
         if header.extras.is_some_and(|extras| !extras.key_meta.is_empty()) {
@@ -329,7 +341,7 @@ impl SnapshotTranslator {
     fn function(&mut self, function: &Function<'_>, offset: u64, out: &mut BatchBuilder) {
         if !self.target.functions() {
             tracing::warn!(target = %self.target, "a function library is left out: the target has no functions");
-            self.skipped.functions += 1;
+            self.intake.functions += 1;
             return;
         }
         let arena = out.arena();
@@ -347,7 +359,7 @@ impl SnapshotTranslator {
                 encode::bulk(arena, &[b"#!", &engine[..], b" name=", name, b"\n", code].concat());
             }
             _ => {
-                self.skipped.functions += 1;
+                self.intake.functions += 1;
                 out.discard();
                 return;
             }

@@ -5,7 +5,7 @@ use rdts_resp::{CommandRef, encode};
 use super::{Target, TranslateOptions, slots_restore};
 use crate::command::first_key;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Skipped;
+use crate::ledger::Intake;
 use crate::record::{BatchBuilder, Kind, Mark};
 
 /// What a command of the stream asks of whoever reads it.
@@ -28,7 +28,7 @@ pub struct StreamTranslator {
     options: TranslateOptions,
     db: u32,
     in_transaction: bool,
-    skipped: Skipped,
+    intake: Intake,
     /// How things were before the transaction that is open.
     before: Before,
 }
@@ -36,7 +36,7 @@ pub struct StreamTranslator {
 #[derive(Debug, Clone, Copy, Default)]
 struct Before {
     db: u32,
-    skipped: Skipped,
+    intake: Intake,
     commands: usize,
 }
 
@@ -44,7 +44,7 @@ impl StreamTranslator {
     /// A translator for a stream that has selected database `db`: 0 after a full copy, and what the last position says after
     /// a partial resync.
     pub fn new(target: Target, options: TranslateOptions, db: u32) -> Self {
-        Self { target, options, db, in_transaction: false, skipped: Skipped::default(), before: Before::default() }
+        Self { target, options, db, in_transaction: false, intake: Intake::default(), before: Before::default() }
     }
 
     /// The stream goes on where `db` is selected.
@@ -69,14 +69,14 @@ impl StreamTranslator {
         if self.in_transaction {
             self.in_transaction = false;
             self.db = self.before.db;
-            self.skipped = self.before.skipped;
+            self.intake = self.before.intake;
             out.truncate(self.before.commands);
         }
     }
 
     /// What was read so far and is not sent.
-    pub fn skipped(&self) -> Skipped {
-        self.skipped
+    pub fn intake(&self) -> Intake {
+        self.intake
     }
 
     /// Takes one command; `offset` is the replication offset after it.
@@ -90,9 +90,10 @@ impl StreamTranslator {
             return Ok(Translated::Done);
         }
         let name = command.name();
+        self.intake.commands += 1;
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
         let kind = match name.len() {
-            4 if is(b"PING") => return Ok(Translated::Done),
+            4 if is(b"PING") => return self.link(),
             4 if is(b"EVAL") => Kind::Script,
             4 if is(b"EXEC") => {
                 self.in_transaction = false;
@@ -100,36 +101,37 @@ impl StreamTranslator {
             }
             5 if is(b"MULTI") => {
                 self.in_transaction = true;
-                self.before = Before { db: self.db, skipped: self.skipped, commands: out.len() };
+                self.before = Before { db: self.db, intake: self.intake, commands: out.len() };
                 Kind::Multi
             }
             6 if is(b"SELECT") => {
                 self.db = database(command.arg(1))?;
-                return Ok(Translated::Done);
+                return self.link();
             }
             6 if is(b"SCRIPT") => Kind::Code,
             7 if is(b"EVALSHA") => Kind::Script,
             7 if is(b"PUBLISH") => {
-                self.skipped.messages += 1;
+                self.intake.messages += 1;
                 return Ok(Translated::Done);
             }
             7 if is(b"CLUSTER") && self.options.slot_moves => Kind::Move,
             7 if is(b"CLUSTER") => {
-                self.skipped.cluster += 1;
+                self.intake.cluster += 1;
                 return Ok(Translated::Done);
             }
             8 if is(b"SPUBLISH") => {
-                self.skipped.messages += 1;
+                self.intake.messages += 1;
                 return Ok(Translated::Done);
             }
             8 if is(b"REPLCONF") => {
                 let getack = command.arg(1).is_some_and(|option| option.eq_ignore_ascii_case(b"GETACK"));
+                self.link()?;
                 return Ok(if getack { Translated::Acknowledge } else { Translated::Done });
             }
             8 if is(b"FUNCTION") => {
                 if !self.target.functions() {
                     tracing::warn!(target = %self.target, "a change of functions is left out: the target has none");
-                    self.skipped.functions += 1;
+                    self.intake.function_changes += 1;
                     return Ok(Translated::Done);
                 }
                 Kind::Code
@@ -140,8 +142,9 @@ impl StreamTranslator {
                 return Err(Error::new(ErrorKind::Unsupported, text));
             }
             12 if is(b"SLOTSRESTORE") => {
-                let Some(db) = self.options.map_db(self.db) else { return Ok(Translated::Done) };
+                let Some(db) = self.options.map_db(self.db) else { return self.elsewhere() };
                 slots_restore::translate(command, self.target, db, offset, out)?;
+                self.intake.rewritten += 1;
                 return Ok(Translated::Done);
             }
             18 if is(b"SLOTSRESTORE-ASYNC") => return Err(slots_restore::arrival(command)),
@@ -157,7 +160,7 @@ impl StreamTranslator {
             None if transaction || kind == Kind::Code || kind == Kind::Move => {
                 self.options.target_db.unwrap_or_default()
             }
-            None => return Ok(Translated::Done),
+            None => return self.elsewhere(),
         };
         let arena = out.arena();
         let start = arena.len();
@@ -178,7 +181,19 @@ impl StreamTranslator {
                 let at = start + offset_in(command.raw(), key);
                 at..at + key.len()
             });
-        out.commit(Mark::new(db, kind), key, offset);
+        out.commit(Mark::new(db, kind).writes(1), key, offset);
+        Ok(Translated::Done)
+    }
+
+    /// A command that concerns the link alone, and is nothing that anybody wrote.
+    fn link(&mut self) -> Result<Translated> {
+        self.intake.commands -= 1;
+        Ok(Translated::Done)
+    }
+
+    /// A command for a database that is not wanted.
+    fn elsewhere(&mut self) -> Result<Translated> {
+        self.intake.commands_of_other_dbs += 1;
         Ok(Translated::Done)
     }
 
@@ -259,7 +274,7 @@ mod tests {
                 "0 Code -: FUNCTION LOAD x",
             ]
         );
-        assert_eq!((translator.skipped().messages, translator.skipped().cluster), (2, 1));
+        assert_eq!((translator.intake().messages, translator.intake().cluster), (2, 1));
     }
 
     #[test]
@@ -287,7 +302,7 @@ mod tests {
         }
         translator.rewind(&mut out);
         assert_eq!((translator.db(), translator.in_transaction(), out.len()), (2, false, 1));
-        assert_eq!(translator.skipped().messages, 0);
+        assert_eq!(translator.intake().messages, 0);
         translator.rewind(&mut out);
         assert_eq!(out.len(), 1, "nothing is open any more");
     }
@@ -315,7 +330,7 @@ mod tests {
     fn functions_are_left_out_where_the_target_has_none() {
         let mut old = StreamTranslator::new(Target::redis(6, 2, 0), TranslateOptions::default(), 0);
         assert!(translate(&mut old, "FUNCTION LOAD x").unwrap().is_empty());
-        assert_eq!(old.skipped().functions, 1);
+        assert_eq!(old.intake().function_changes, 1);
     }
 
     #[test]

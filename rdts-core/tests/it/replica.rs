@@ -111,7 +111,7 @@ async fn copy(config: PrimaryConfig) -> Vec<(u32, String)> {
     handle.stop_at(if counts_offsets { end } else { end - start });
     let finished = tokio::time::timeout(LONG, running).await.unwrap().unwrap();
     finished.result.unwrap();
-    assert_eq!(finished.report.skipped.messages, 1);
+    assert_eq!(finished.report.ledger.intake.messages, 1);
     let seen = seen.lock().unwrap();
     if counts_offsets {
         assert_eq!(seen.last().unwrap().2, end, "the offset is the primary's, to the byte");

@@ -63,7 +63,7 @@ async fn groups_become_one_server() {
     }
     let finished = Fleet::new(shards).run().await;
     finished.result.unwrap();
-    assert_eq!((finished.report.counts.keys, finished.report.skipped.elsewhere), (2, 2));
+    assert_eq!((finished.report.ledger.counts.keys, finished.report.ledger.intake.skipped()), (2, 2));
     let owner = codis.groups()[codis.group_of(b"foo") - 1].port().to_string();
     assert_eq!(target.cmd(&["GET", "foo"]), redis::Value::BulkString(owner.into_bytes()));
     assert_eq!(target.cmd(&["DBSIZE"]), redis::Value::Int(2));

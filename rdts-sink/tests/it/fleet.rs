@@ -71,7 +71,7 @@ async fn copied_while(cluster: &Cluster, change: impl FnOnce(&Load) + Send) {
     let written = tokio::task::block_in_place(|| load.stop());
     let finished = migration.end().await;
     finished.result.unwrap();
-    assert!(written.unknown == 0 && finished.report.counts.commands > 0, "{written:?}");
+    assert!(written.unknown == 0 && finished.report.ledger.counts.commands > 0, "{written:?}");
     tokio::task::block_in_place(|| assert_same(cluster, &target));
 }
 
@@ -183,7 +183,7 @@ async fn a_list_of_servers() {
     }
     let finished = migration.end().await;
     finished.result.unwrap();
-    assert_eq!((finished.report.shards.len(), finished.report.counts.keys), (2, 2000));
+    assert_eq!((finished.report.shards.len(), finished.report.ledger.counts.keys), (2, 2000));
     tokio::task::block_in_place(|| assert_same(Deployment::from(&servers), &target));
 
     let target = Server::start("redis-7.0");

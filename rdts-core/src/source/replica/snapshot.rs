@@ -27,7 +27,7 @@ impl ReplicaSource {
             Step::NeedMoreData(_) => Ok(None),
             Step::BatchFull => Ok(Some(self.builder.take(Position::snapshot(self.replid, self.offset, rdb_bytes)))),
             Step::End => {
-                self.skipped += snapshot.skipped();
+                self.intake += snapshot.intake();
                 match *framing {
                     Framing::Length(length) if length != rdb_bytes => {
                         let text =

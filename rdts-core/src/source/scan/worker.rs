@@ -554,10 +554,10 @@ impl Worker {
 
     async fn send(&mut self, position: Position) -> Result<()> {
         self.flush();
-        let mut skipped = self.first.skipped();
-        skipped += self.later.skipped();
+        let mut intake = self.first.intake();
+        intake += self.later.intake();
         let batch = self.builder.take(position);
-        *self.handle.0.skipped.lock().unwrap_or_else(PoisonError::into_inner) = skipped;
+        *self.handle.0.intake.lock().unwrap_or_else(PoisonError::into_inner) = intake;
         let gone = |_| Error::new(ErrorKind::Interrupted, "the source was dropped");
         self.sender.send(Ok(batch)).await.map_err(gone)
     }
