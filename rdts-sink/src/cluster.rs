@@ -58,8 +58,13 @@
 //! - A command that is a script itself, has more than 7000 arguments or more than 16 MiB cannot be executed by a script: it
 //!   goes alone, in a `MULTI` with a marker in its slot, and waits while its slot is being moved.
 //! - Commands with several keys that cannot be split wait while their slot is being moved, as those of every client do.
-//! - A command that goes through `crossing` takes several steps: when the connection breaks between them and doing the step again would not
-//!   be the same, that is an error. A promoted replica that lacks such steps is not noticed.
+//! - A command that goes through `crossing` takes several steps, in the order of `crossing`. Each is executed exactly once, and after a crash
+//!   the next run does the rest. Where what is left cannot be told, because several keys were written from a copy of
+//!   others (`LMOVEM`), that is an error which names the command.
+//! - Where two lanes have come to be at one node, `FLUSHALL` removes the checkpoint of one of them, which is put back at once; a process that dies
+//!   in between leaves slots that nobody speaks for.
+//! - A replica that is promoted while no run sees it may lack acknowledged writes: what it lacks is sent again from the source, which
+//!   has to reach back that far.
 //! - A user with ACL needs `+eval +evalsha +script +get +set +del +exists +cluster +asking +multi +exec` and keys `rdts:*`, beside what it writes; with a
 //!   lasting checkpoint `+watch +unwatch`, too.
 
@@ -72,6 +77,7 @@ mod progress;
 mod routes;
 mod script;
 mod settle;
+mod steps;
 mod takeover;
 mod unit;
 mod write;

@@ -52,6 +52,9 @@ use rdts_core::slot;
 use rdts_core::translate::Target;
 use rdts_resp::Reply;
 
+/// What the names of temporary keys begin with.
+pub(crate) const TEMPORARY: &[u8] = b"rdts:tmp:";
+
 /// A target whose keys are spread over nodes by slots.
 pub trait Nodes: Send {
     /// What the nodes are.

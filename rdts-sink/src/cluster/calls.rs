@@ -6,51 +6,20 @@ use std::time::Duration;
 
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::error::{Error, ErrorKind, Result};
-use rdts_core::slot::slot;
-use rdts_core::translate::Target;
 use rdts_resp::Reply;
 use tokio::time::Instant;
 
-use super::lane::{may_pass, redirection};
+use super::lane::{is_about_the_node, may_pass, redirection};
 use super::link::Link;
 use super::progress::out_of_patience;
 use super::routes::Shared;
-use crate::crossing::Nodes;
 
-/// Calls nodes while the lanes have nothing to do.
+/// Calls nodes. When it is not known what became of a command it is sent again: all that go this way have the same effect once and twice
+/// in a row; what has not goes through the lanes.
 pub(super) struct Calls {
     shared: Arc<Shared>,
     links: HashMap<(String, u16), Link>,
 }
-
-/// Commands that have the same effect once and twice in a row: they are sent again when it is not known what became of them.
-const REPEATABLE: [&str; 25] = [
-    "EVAL",
-    "SET",
-    "EXISTS",
-    "GET",
-    "TYPE",
-    "DUMP",
-    "TTL",
-    "PTTL",
-    "PEXPIRETIME",
-    "TIME",
-    "LINDEX",
-    "LRANGE",
-    "LLEN",
-    "SISMEMBER",
-    "SCARD",
-    "ZSCORE",
-    "ZCARD",
-    "ZRANGE",
-    "ZREVRANGE",
-    "DEL",
-    "UNLINK",
-    "SADD",
-    "SREM",
-    "PEXPIREAT",
-    "PERSIST",
-];
 
 impl Calls {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -84,9 +53,7 @@ impl Calls {
                     if redirection(&reply, "MOVED").is_some() {
                         // As long as nodes disagree it fails, and is tried again.
                         let _ = self.shared.refresh_from(&address).await;
-                    } else if !reply.error_code().is_some_and(|code| {
-                        ["ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "BUSY", "MASTERDOWN", "READONLY"].contains(&code)
-                    }) {
+                    } else if !reply.as_error().is_some_and(is_about_the_node) {
                         return Ok(reply);
                     }
                     let said = reply.as_error().unwrap_or_default().escape_ascii().to_string();
@@ -94,14 +61,8 @@ impl Calls {
                 }
                 Err(error) => {
                     self.links.remove(&(address.host.clone(), address.port));
-                    let name = args.first().map_or_else(String::new, |name| name.escape_ascii().to_string());
-                    let repeatable = REPEATABLE.iter().any(|word| name.eq_ignore_ascii_case(word))
-                        || (name.eq_ignore_ascii_case("RESTORE") && args.contains(&&b"REPLACE"[..]));
-                    if !may_pass(&error) || (error.kind() != ErrorKind::Connect && !repeatable) {
-                        let text = format!(
-                            "the connection broke during {name}, a step of a command over several slots: what became of it is unknown"
-                        );
-                        return Err(Error::new(ErrorKind::Rejected, text).with_source(error));
+                    if !may_pass(&error) {
+                        return Err(error);
                     }
                     let _ = self.shared.refresh().await;
                     error
@@ -141,16 +102,9 @@ impl Calls {
     }
 }
 
-impl Nodes for Calls {
-    fn target(&self) -> Target {
-        self.shared.target
-    }
-
-    async fn call(&mut self, key: &[u8], db: u32, args: &[&[u8]]) -> Result<Reply> {
-        self.slot_call(slot(key), db, args).await
-    }
-
-    async fn call_all(&mut self, db: u32, args: &[&[u8]]) -> Result<Reply> {
+impl Calls {
+    /// Calls every primary, and gives an error among the replies if there is one, otherwise any of them.
+    pub(super) async fn call_all(&mut self, db: u32, args: &[&[u8]]) -> Result<Reply> {
         let slots: Vec<u16> =
             self.shared.routes().topology.shards().iter().map(|shard| *shard.slots[0].start()).collect();
         let mut last = Reply::Null;

@@ -237,3 +237,185 @@ impl Filter {
         Err(Error::new(ErrorKind::HistoryLost, text))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use rdts_core::record::{Kind, ReplicationId};
+
+    use super::*;
+
+    /// Lanes in memory, over a few slots, that do what real ones do: each command is for a slot, and its number is its offset.
+    #[derive(Debug, Default)]
+    struct Target {
+        /// For each slot, which commands were applied, in order.
+        applied: Vec<Vec<u64>>,
+        /// Which lane has a slot.
+        owner: Vec<usize>,
+        lanes: Vec<(Reached, Vouched)>,
+        /// What is not applied, by lanes; those that came from another lane are marked.
+        queues: Vec<Vec<(usize, u64, bool)>>,
+        markers: Vec<Option<Reached>>,
+        marked: Vec<bool>,
+    }
+
+    const USED: usize = 3;
+    const LANES: usize = 2;
+
+    /// All slots of the cluster but the first few go with the last of these.
+    fn slots_of(owner: &[usize], lane: usize) -> Slots {
+        (0..SLOTS).filter(|slot| owner[usize::from(*slot).min(USED - 1)] == lane).collect()
+    }
+
+    fn reached(command: u64) -> Reached {
+        let position = Some(Position::stream(ReplicationId::NONE, command.saturating_sub(command % 5 + 1), 0));
+        Reached { place: Place { at: Place::offset(Kind::Write, command), nth: 1 }, position }
+    }
+
+    impl Target {
+        /// The next run, with its lanes: what it was told, and the command from which it has to read.
+        fn take_over(&mut self) -> (Option<Filter>, u64) {
+            let texts = self.lanes.iter().map(|(reached, vouched)| format!("run:1 {reached}\n{vouched}"));
+            let values: Vec<Value> = texts.map(|text| text.parse().unwrap()).collect();
+            let markers = self.markers.iter().zip(0..).filter_map(|(held, slot)| Some((slot, (*held)?)));
+            let claims = Claims::gather(&values, &markers.collect::<Vec<_>>()).unwrap();
+            let lane = |lane| {
+                let slots = slots_of(&self.owner, lane);
+                match &claims {
+                    Some(claims) => claims.lane(&slots),
+                    None => {
+                        let position = Some(Position::stream(ReplicationId::NONE, 0, 0));
+                        (Reached { place: Place::START, position }, Vouched { own: slots, groups: Vec::new() })
+                    }
+                }
+            };
+            self.lanes = (0..LANES).map(lane).collect();
+            self.queues = vec![Vec::new(); LANES];
+            self.markers = vec![None; USED];
+            self.marked = vec![false; USED];
+            let from = claims.as_ref().and_then(Claims::resumed).map_or(0, |position| position.offset());
+            (claims.as_ref().map(Claims::filter), from)
+        }
+
+        /// The first command of a lane's queue is executed, and its checkpoint or its slot's marker written.
+        fn step(&mut self, lane: usize) {
+            if self.queues[lane].is_empty() {
+                return;
+            }
+            let (slot, command, late) = self.queues[lane].remove(0);
+            self.applied[slot].push(command);
+            if self.marked[slot] || late {
+                self.markers[slot] = Some(reached(command));
+            }
+            if !late {
+                self.lanes[lane].0 = self.lanes[lane].0.or_later(reached(command));
+            }
+        }
+
+        /// A slot gets another owner, and what is not applied of it goes there.
+        fn move_slot(&mut self, slot: usize, to: usize) {
+            let from = std::mem::replace(&mut self.owner[slot], to);
+            if from == to {
+                return;
+            }
+            let moved = slots_of(&self.owner, to);
+            let (lane, vouched) = &mut self.lanes[from];
+            let gone: Slots = vouched.own.iter().filter(|slot| moved.contains(*slot)).collect();
+            vouched.lose(&gone, *lane);
+            self.marked[slot] = true;
+            let (gone, stays): (Vec<_>, Vec<_>) = self.queues[from].iter().copied().partition(|(of, ..)| *of == slot);
+            self.queues[from] = stays;
+            self.queues[to].extend(gone.into_iter().map(|(slot, command, _)| (slot, command, true)));
+        }
+
+        /// All is applied: the lanes speak for what they have.
+        fn settle(&mut self) {
+            for lane in 0..LANES {
+                while !self.queues[lane].is_empty() {
+                    self.step(lane);
+                }
+            }
+            let last = self.applied.iter().flatten().max().copied().unwrap_or_default();
+            for (lane, (at, vouched)) in self.lanes.iter_mut().enumerate() {
+                *at = at.or_later(reached(last));
+                let own = slots_of(&self.owner, lane);
+                let groups = vouched.ahead_of(at.place, &own);
+                *vouched = Vouched { own, groups };
+            }
+            self.markers = vec![None; USED];
+            self.marked = vec![false; USED];
+        }
+    }
+
+    /// A run of all slots in a debug build takes its time.
+    fn cases() -> u32 {
+        if std::env::var_os("RDTS_LONG").is_some() { 400 } else { 16 }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+        /// Whatever moves and crashes when, each slot gets each of its commands once and in order.
+        #[test]
+        fn every_slot_gets_every_command_once(
+            history in prop::collection::vec(0..USED, 10..40),
+            events in prop::collection::vec((0..16u8, 0..USED, 0..LANES), 20..150),
+        ) {
+            let mut target = Target {
+                applied: vec![Vec::new(); USED],
+                owner: (0..USED).map(|slot| slot % LANES).collect(),
+                markers: vec![None; USED],
+                ..Target::default()
+            };
+            let (mut filter, mut next) = target.take_over();
+            let read = |target: &mut Target, filter: &mut Option<Filter>, next: &mut u64| {
+                let Some(slot) = history.get(usize::try_from(*next).unwrap()).copied() else { return };
+                *next += 1;
+                let at = reached(*next).place;
+                if !filter.as_ref().is_some_and(|filter| filter.has(u16::try_from(slot).unwrap(), at)) {
+                    target.queues[target.owner[slot]].push((slot, *next, false));
+                }
+                if filter.as_ref().is_some_and(|filter| filter.is_over(at)) {
+                    *filter = None;
+                }
+            };
+            for (event, slot, lane) in events {
+                match event {
+                    0 => (filter, next) = target.take_over(),
+                    1 => target.move_slot(slot, lane),
+                    2 if filter.is_none() => target.settle(),
+                    3..=8 => read(&mut target, &mut filter, &mut next),
+                    _ => target.step(lane),
+                }
+            }
+            (filter, next) = target.take_over();
+            while usize::try_from(next).unwrap() < history.len() {
+                read(&mut target, &mut filter, &mut next);
+            }
+            target.settle();
+            for slot in 0..USED {
+                let expected: Vec<u64> = (1..).zip(&history).filter(|(_, of)| **of == slot).map(|(n, _)| n).collect();
+                prop_assert_eq!(&target.applied[slot], &expected, "slot {}", slot);
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_speaks_for_is_an_error() {
+        let all: Slots = (0..SLOTS).collect();
+        let some: Slots = (0..100).collect();
+        let value = |reached, own: &Slots| Value { reached, vouched: Vouched { own: own.clone(), groups: Vec::new() } };
+        assert_eq!(Claims::gather(&[], &[]).unwrap(), None);
+        assert_eq!(Claims::gather(&[value(Reached::default(), &some)], &[]).unwrap(), None);
+        for values in [
+            vec![value(reached(9), &some)],
+            vec![value(reached(9), &some), value(Reached::default(), &all.without(&some))],
+        ] {
+            assert_eq!(Claims::gather(&values, &[]).unwrap_err().kind(), ErrorKind::HistoryLost);
+        }
+        for text in ["", "run:1 x", "run:1 0 -\n-", &format!("run:1 {} -\n-\n?1 x", Place::START)] {
+            assert!(text.parse::<Value>().is_err(), "{text}");
+        }
+    }
+}

@@ -6,12 +6,14 @@ mod redirect;
 mod reply;
 
 pub(super) use self::recover::redirection;
+pub(super) use self::reply::is_about_the_node;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdts_core::error::{Error, ErrorKind, Result};
+use rdts_core::failpoint;
 use rdts_core::ledger::Counts;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -30,6 +32,8 @@ pub(super) enum Message {
     Unit(Unit),
     /// All lanes have come as far as this: have the checkpoint say so, and speak for these slots. Whoever waits is told when it does.
     Forward(Reached, Option<Slots>, Option<oneshot::Sender<()>>),
+    /// Have the checkpoint be there: a command that another lane has executed at the same node may have removed it.
+    Restore(oneshot::Sender<()>),
     /// Apply everything, remove the checkpoint unless it is to last, and end.
     Close,
 }
@@ -118,6 +122,8 @@ pub(super) struct Lane {
     /// The checkpoint was written by this run, so it must be there.
     written: bool,
     closing: bool,
+    /// Who waits for the checkpoint to be there.
+    restore: Option<oneshot::Sender<()>>,
     /// Since when nothing could be applied, how long to wait before the next attempt, and why.
     trouble: Option<(Instant, Duration)>,
 }
@@ -152,6 +158,7 @@ impl Lane {
             base: start.after,
             written: start.written,
             closing: false,
+            restore: None,
             trouble: None,
         }
     }
@@ -170,7 +177,11 @@ impl Lane {
                 self.accept(message);
             }
             if self.log.len() == self.applied {
-                if self.closing {
+                if self.restore.is_some() {
+                    if let Err(error) = self.put_back().await {
+                        self.recover(Some(error)).await?;
+                    }
+                } else if self.closing {
                     match self.leave().await {
                         Ok(true) => return Ok(()),
                         Ok(false) => {}
@@ -215,6 +226,7 @@ impl Lane {
                 }
                 self.log.push_back(Entry { waits, ..Entry::new(Unit::empty(), from, after) });
             }
+            Message::Restore(waits) => self.restore = Some(waits),
             Message::Close => self.closing = true,
         }
     }
@@ -301,6 +313,7 @@ impl Lane {
             entry.unit.append_call(link.output(), [b"EVALSHA", self.sha.as_bytes()], &step);
             self.sent += 1;
             self.in_flight += size;
+            failpoint::hit("sink.written");
         }
     }
 
@@ -311,7 +324,10 @@ impl Lane {
         let more = self.draining.is_none() && self.in_flight < self.window;
         tokio::select! {
             biased;
-            step = link.step() => step?,
+            step = link.step() => {
+                step?;
+                failpoint::hit("sink.committed");
+            }
             message = self.queue.recv(), if more && !self.closing => {
                 self.accept(message.unwrap_or(Message::Close));
                 return Ok(None);

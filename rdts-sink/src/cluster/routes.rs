@@ -11,7 +11,7 @@ use rdts_core::error::Result;
 use rdts_core::slot::SLOTS;
 use rdts_core::translate::Target;
 use rdts_resp::encode;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::ClusterOptions;
@@ -148,6 +148,21 @@ impl Routes {
     pub(super) fn settle(&mut self) -> (Vec<Slots>, Vec<u16>) {
         let slots = (0..self.lanes.len()).map(|lane| self.slots_of(lane).collect()).collect();
         (slots, std::mem::take(&mut self.marked).into_iter().collect())
+    }
+
+    /// Has every lane that is not the only one at its node see to it that its checkpoint is there, and says when it is.
+    pub(super) fn restore(&self) -> Vec<oneshot::Receiver<()>> {
+        let home = |lane: &LaneHandle| self.topology.shard_of(lane.checkpoint);
+        let homes: Vec<usize> = self.lanes.iter().map(home).collect();
+        let shared = |lane: &usize| homes.iter().filter(|home| **home == homes[*lane]).count() > 1;
+        (0..self.lanes.len())
+            .filter(shared)
+            .map(|lane| {
+                let (done, wait) = oneshot::channel();
+                self.tell(lane, Message::Restore(done));
+                wait
+            })
+            .collect()
     }
 
     /// The slots that a lane has.

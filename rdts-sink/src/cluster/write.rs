@@ -10,13 +10,14 @@ use rdts_core::slot::slot;
 use rdts_resp::encode;
 
 use super::OnImpossible;
-use super::calls::Calls;
 use super::claims::Filter;
 use super::place::{Counter, Place, Reached};
 use super::routes::{Routes, Shared};
-use super::settle::{forward, forward_all};
+use super::settle::forward_all;
+use super::steps::{Rest, STEPS, Steps, rest};
 use super::unit::{Collector, NO_SLOT, New, Unit};
 use crate::crossing::{self, Crossing};
+use crate::failure::gone;
 use crate::judge::{Answer, Judge, Subject};
 
 /// Routes the commands of one batch.
@@ -43,9 +44,6 @@ enum Way {
     Broadcast,
     Impossible(String),
 }
-
-/// How many places a command has for its steps.
-const STEPS: u32 = 1 << 16;
 
 impl Router<'_> {
     /// Sends everything to the lanes. What concerns several of them is waited for.
@@ -128,17 +126,22 @@ impl Router<'_> {
         if dropped != Counts::default() {
             self.shared.progress.count(self.batch, dropped);
         }
+        self.send(&routes);
+        Ok(stopped)
+    }
+
+    /// Sends what was collected.
+    pub(super) fn send(&mut self, routes: &Routes) {
         self.shared.progress.expect(self.batch, self.collectors.iter().map(|collector| collector.len).sum());
         for (lane, collector) in self.collectors.iter_mut().enumerate() {
             for unit in collector.take() {
                 routes.send(lane, unit);
             }
         }
-        Ok(stopped)
     }
 
     /// Puts a command to what goes to the lane of its slot, unless the target has it already: then it is counted as what it is.
-    fn collect(&mut self, routes: &Routes, new: New<'_>, dropped: &mut Counts) {
+    pub(super) fn collect(&mut self, routes: &Routes, new: New<'_>, dropped: &mut Counts) {
         if self.has(new.slot, new.place) {
             dropped.commands += u64::from(new.commands);
             dropped.bytes += new.bytes;
@@ -157,7 +160,7 @@ impl Router<'_> {
     }
 
     /// Whether a run before has done this.
-    fn has(&self, slot: u16, place: Place) -> bool {
+    pub(super) fn has(&self, slot: u16, place: Place) -> bool {
         // What has no slot goes with the first one.
         let slot = if slot == NO_SLOT { 0 } else { slot };
         self.filter.is_some_and(|filter| filter.has(slot, place))
@@ -245,7 +248,16 @@ impl Router<'_> {
                 routes.send(lane, Unit::alone(self.batch, self.position, new));
             }
         }
-        self.shared.progress.settled().await
+        self.shared.progress.settled().await?;
+        // Of several lanes at one node one has done it, and that may have removed the checkpoints of the others.
+        let waits = self.shared.routes().restore();
+        for wait in waits {
+            if wait.await.is_err() {
+                self.shared.progress.check()?;
+                return Err(gone());
+            }
+        }
+        Ok(())
     }
 
     /// Executes a command whose keys are in different slots.
@@ -253,12 +265,19 @@ impl Router<'_> {
         let place = self.counter.next(at(command), STEPS);
         self.shared.progress.settled().await?;
         let args: Vec<&[u8]> = command.args().collect();
-        if keys(&args)?.any(|key| self.has(slot(args[key.index]), place)) {
+        let end = self.counter.0;
+        let left = match self.filter {
+            Some(_) => {
+                let has = |slot, step| self.has(slot, Place { nth: place.nth + step, ..place });
+                rest(self.shared.target, &args, has)?
+            }
+            None => Rest::Command(args),
+        };
+        let Rest::Command(args) = left else {
             self.shared.progress.count(self.batch, counted(command));
             return Ok(());
-        }
-        let mut calls = Calls::new(self.shared.clone());
-        let reply = match crossing::execute(&mut calls, command.db(), &args).await? {
+        };
+        let reply = match crossing::execute(&mut Steps::new(self, place), command.db(), &args).await? {
             Crossing::Done(reply) => reply,
             Crossing::Refused(why) => return self.impossible(command, &why.to_string()),
         };
@@ -266,7 +285,9 @@ impl Router<'_> {
         judge.answer(command, &Answer::from(&reply))?;
         self.shared.progress.count(self.batch, judge.counts());
         if self.shared.keys.persistent() {
-            forward(self.shared, Reached { place: self.counter.0, position: self.position });
+            // Nothing of what follows is applied before all lanes say that this is over.
+            let reached = Reached { place: end, position: self.position };
+            forward_all(self.shared, reached, false).await?;
         }
         Ok(())
     }

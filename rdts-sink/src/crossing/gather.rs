@@ -11,7 +11,7 @@ use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_resp::Reply;
 
 use super::value::{Expiry, Value, read, remove, write};
-use super::{Nodes, impossible, step_failed};
+use super::{Nodes, TEMPORARY, impossible, step_failed};
 
 /// How long a temporary key lives if it is not removed, and how long the command may take at most, so that it finds
 /// them all.
@@ -115,7 +115,8 @@ impl Names {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Self { prefix: format!("rdts:tmp:{{{tag}}}:{:x}:{number}:", *PROCESS) }
+        let all = TEMPORARY.escape_ascii();
+        Self { prefix: format!("{all}{{{tag}}}:{:x}:{number}:", *PROCESS) }
     }
 
     fn name(&self, at: usize) -> Vec<u8> {

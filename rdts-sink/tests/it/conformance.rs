@@ -71,8 +71,8 @@ async fn a_node_with_a_checkpoint_keeps_to_the_contract() {
     }
 }
 
-/// A cluster, and sinks with narrow windows.
-struct Nodes(Cluster);
+/// A cluster, and sinks with narrow windows, if need be with a checkpoint that lasts.
+struct Nodes(Cluster, Option<CheckpointName>);
 
 impl Harness for Nodes {
     type Sink = ClusterSink;
@@ -86,7 +86,8 @@ impl Harness for Nodes {
             self.0.server(node).cmd(&["FLUSHALL"]);
         }
         let Endpoint::Cluster { seeds } = self.0.url().parse()? else { panic!("no URL of a cluster") };
-        ClusterSink::connect(&seeds, ClusterOptions::default().window(256 << 10)).await
+        let options = ClusterOptions::default().window(256 << 10).checkpoint(self.1.clone());
+        ClusterSink::connect(&seeds, options).await
     }
 
     async fn read(&mut self, db: u32, key: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -112,7 +113,14 @@ impl Harness for Nodes {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_keeps_to_the_contract() {
-    let report = conformance::run(&mut Nodes(Cluster::start("redis-7.0", 3))).await;
+    let report = conformance::run(&mut Nodes(Cluster::start("redis-7.0", 3), None)).await;
+    assert_eq!(not_applicable(&report), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_with_checkpoints_keeps_to_the_contract() {
+    let name = CheckpointName::new("contract", 0).unwrap();
+    let report = conformance::run(&mut Nodes(Cluster::start("valkey-9.1", 3), Some(name))).await;
     assert_eq!(not_applicable(&report), [""; 0]);
 }
 

@@ -251,6 +251,20 @@ impl Lane {
         Error::new(ErrorKind::Rejected, text).at(address)
     }
 
+    /// Writes the checkpoint if it is not there. All that the log has is applied.
+    pub(super) async fn put_back(&mut self) -> Result<()> {
+        let (key, value) = (self.checkpoint(), self.value(self.end(), self.last()));
+        let reply = self.call(&[b"SET", &key, value.as_bytes(), b"NX"]).await?;
+        if reply.is_error() {
+            return Err(self.refusal("SET of its checkpoint", &reply));
+        }
+        if let Some(waits) = self.restore.take() {
+            // Who does not wait any more need not be told.
+            let _ = waits.send(());
+        }
+        Ok(())
+    }
+
     /// Removes what this lane has put there for itself, but for what is to last; `false` if there is more to do.
     pub(super) async fn leave(&mut self) -> Result<bool> {
         let key = self.checkpoint();

@@ -1,6 +1,7 @@
 //! What the reply to a unit means.
 
 use rdts_core::error::{Error, ErrorKind, Result};
+use rdts_core::failpoint;
 use rdts_core::ledger::Counts;
 use rdts_core::record::Expect;
 use rdts_resp::Reply;
@@ -56,6 +57,7 @@ impl Lane {
         if !all {
             self.cut(done);
         }
+        failpoint::hit("sink.judged");
         if done > 0 || all {
             let kept: Vec<usize> =
                 kept.iter().filter_map(|at| at.as_integer().and_then(|at| usize::try_from(at).ok())).collect();
@@ -130,6 +132,11 @@ pub(super) fn counts(entry: &Entry, kept: &[usize]) -> Counts {
         }
     }
     counts
+}
+
+/// Whether an error says that a command may be executed later, or elsewhere.
+pub(in super::super) fn is_about_the_node(error: &[u8]) -> bool {
+    matches!(classify(error), Some(Stop::Elsewhere | Stop::Wait(_)))
 }
 
 /// Errors that are about the node or the slot and not about data, in the words of all versions: of commands, and of scripts that

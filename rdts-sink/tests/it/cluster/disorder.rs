@@ -56,7 +56,11 @@ async fn reshard(version: &str) {
         let other = *cluster.primaries().iter().find(|node| **node != owner).unwrap();
         let mut open = cluster.open_slot(slot, owner, other);
         open.move_keys(1);
-        std::thread::sleep(Duration::from_millis(300));
+        // Where its keys go, a marker tells what was executed.
+        let markers = format!("rdts:checkpoint:{{{}}}:*", rdts_core::slot::tag(slot));
+        cluster.server(other).wait_until("writes to the slot where it goes", Duration::from_secs(30), |server| {
+            server.cmd(&["KEYS", &markers]) != redis::Value::Array(vec![])
+        });
         open.finish();
         cluster.wait_ok();
     })

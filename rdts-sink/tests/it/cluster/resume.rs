@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdts_core::checkpoint::CheckpointName;
+use rdts_core::error::Retry;
 use rdts_core::record::{Batch, BatchBuilder, Kind, Mark, ReplicationId};
 use rdts_core::{ErrorKind, Position, Sink};
 use rdts_resp::encode;
@@ -13,7 +14,7 @@ use rdts_testkit::{Cluster, Rng, Server, assert_same, key_slot};
 use super::support::{load, options, seeds};
 
 /// A history that can be read from any of its positions, with other batches each time.
-struct History {
+pub(super) struct History {
     /// What belongs together: one command, or a transaction.
     commands: Vec<Vec<String>>,
     /// Where each ends.
@@ -21,7 +22,7 @@ struct History {
 }
 
 impl History {
-    fn new(commands: Vec<Vec<String>>) -> Self {
+    pub(super) fn new(commands: Vec<Vec<String>>) -> Self {
         let mut offset = 0;
         let ends = commands.iter().map(|together| {
             offset += together.iter().map(|text| text.len() as u64).sum::<u64>();
@@ -31,7 +32,7 @@ impl History {
     }
 
     /// The next batch from `from` on, of at most `many` commands.
-    fn batch(&self, from: u64, many: usize) -> Option<Batch> {
+    pub(super) fn batch(&self, from: u64, many: usize) -> Option<Batch> {
         let first = self.ends.partition_point(|end| *end <= from);
         let last = (first + many).min(self.commands.len());
         let mut out = BatchBuilder::new(1024);
@@ -59,7 +60,7 @@ impl History {
         (last > first).then(|| out.take(Position::stream(ReplicationId::NONE, self.ends[last - 1], 0)))
     }
 
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.ends.last().copied().unwrap_or_default()
     }
 }
@@ -70,18 +71,18 @@ fn raw_len(words: &[&str]) -> usize {
     raw.len()
 }
 
-fn name() -> CheckpointName {
+pub(super) fn name() -> CheckpointName {
     CheckpointName::new("crash", 0).unwrap()
 }
 
-fn lasting() -> ClusterOptions {
+pub(super) fn lasting() -> ClusterOptions {
     options().checkpoint(name()).window(16 << 10)
 }
 
-/// Commands of which none is the same once and twice; without those that go over several slots.
-fn mixed(rng: &mut Rng, count: usize) -> Vec<Vec<String>> {
+/// Commands of which hardly one is the same once and twice.
+pub(super) fn mixed(rng: &mut Rng, count: usize) -> Vec<Vec<String>> {
     (0..count)
-        .map(|_| match rng.below(12) {
+        .map(|_| match rng.below(16) {
             0 => {
                 let mut together = vec!["MULTI".to_owned()];
                 together.extend(load(rng, 4));
@@ -93,13 +94,35 @@ fn mixed(rng: &mut Rng, count: usize) -> Vec<Vec<String>> {
             3 => vec![format!("EVAL return{}redis.call('INCR',KEYS[1]) 1 num:{}", '\t', rng.below(300))],
             // Several pieces with one offset.
             4 => (0..3).map(|_| format!("RPUSH list:{} {}", rng.below(300), rng.below(99))).collect(),
+            5 => crossing(rng),
             _ => load(rng, 1),
         })
         .collect()
 }
 
+/// Commands that go over several slots, with what they need.
+fn crossing(rng: &mut Rng) -> Vec<String> {
+    let (a, b, c) = (rng.below(40), rng.below(40), rng.below(99));
+    match rng.below(9) {
+        0 => vec![
+            format!("APPEND one:{a} {c}"),
+            format!("PEXPIREAT one:{a} 9999999999999"),
+            format!("RENAME one:{a} two:{b}"),
+        ],
+        1 => vec![format!("SADD set:{a} {c}"), format!("SMOVE set:{a} set:{b}x {c}")],
+        2 => vec![format!("RPUSH queue:{a} {c}"), format!("RPOPLPUSH queue:{a} queue:{b}x")],
+        3 => vec![format!("SADD set:{a} {c}"), format!("SDIFFSTORE set:{b} set:{a} set:{b}")],
+        4 => vec![format!("ZINCRBY sum:{a} 1 {c}"), format!("ZUNIONSTORE sum:{a} 2 sum:{a} sum:{b}x")],
+        5 => vec![format!("DEL new:{a} new:{b}x"), format!("MSETNX new:{a} 1 new:{b}x 2")],
+        6 => vec![format!("APPEND one:{a} {c}"), format!("DEL two:{b}"), format!("RENAMENX one:{a} two:{b}")],
+        7 => vec![format!("BITOP XOR bits:{a} num:{a} bits:{b}x"), format!("SCRIPT LOAD return{}{c}", '\t')],
+        _ if rng.one_in(4) => vec!["FLUSHALL".to_owned()],
+        _ => vec![format!("APPEND list:{a}y 1"), format!("RENAME list:{a}y list:{b}z")],
+    }
+}
+
 /// What one server holds that gets all of it.
-async fn truth(history: &History, server: &Server) {
+pub(super) async fn truth(history: &History, server: &Server) {
     let address = rdts_core::endpoint::NodeAddress::new("127.0.0.1", server.port());
     let mut sink = NodeSink::connect(&address, NodeOptions::default()).await.unwrap();
     let mut from = 0;
@@ -110,9 +133,23 @@ async fn truth(history: &History, server: &Server) {
     sink.close().await.unwrap();
 }
 
+/// Connects, as soon as the cluster can be connected to.
+pub(super) async fn connect(cluster: &Cluster) -> ClusterSink {
+    let connected = async {
+        loop {
+            match ClusterSink::connect(&seeds(cluster), lasting()).await {
+                Ok(sink) => return sink,
+                Err(error) if error.retry() == Retry::Resume || error.kind() == ErrorKind::Topology => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), connected).await.expect("the cluster can be connected to again")
+}
+
 /// Connects, goes on where the target says, and is gone after some batches; or ends the history. Returns whether it has.
-async fn go_on(cluster: &Cluster, history: &History, rng: &mut Rng, crash: bool) -> bool {
-    let mut sink = ClusterSink::connect(&seeds(cluster), lasting()).await.unwrap();
+pub(super) async fn go_on(cluster: &Cluster, history: &History, rng: &mut Rng, crash: bool) -> bool {
+    let mut sink = connect(cluster).await;
     let mut from = sink.resumed().map_or(0, |position| position.offset());
     let batches = if crash { rng.below(12) } else { u64::MAX };
     for _ in 0..batches {
@@ -122,10 +159,14 @@ async fn go_on(cluster: &Cluster, history: &History, rng: &mut Rng, crash: bool)
         sink.write(batch).await.unwrap();
     }
     if crash {
-        match rng.below(4) {
-            0 => sink.flush().await.unwrap(),
-            1 => tokio::task::yield_now().await,
-            _ => {}
+        if rng.one_in(4) {
+            sink.flush().await.unwrap();
+        } else if let Some(batch) = history.batch(from, 90) {
+            // Also between the steps of a command.
+            let moment = Duration::from_micros(rng.below(30_000));
+            if let Ok(written) = tokio::time::timeout(moment, sink.write(batch)).await {
+                written.unwrap();
+            }
         }
         // As if the process were gone: what is in the sockets is still executed.
         drop(sink);
@@ -135,7 +176,7 @@ async fn go_on(cluster: &Cluster, history: &History, rng: &mut Rng, crash: bool)
     true
 }
 
-fn keys_of_ours(cluster: &Cluster) -> usize {
+pub(super) fn keys_of_ours(cluster: &Cluster) -> usize {
     said(cluster).len()
 }
 
@@ -289,5 +330,34 @@ async fn only_one_run_writes() {
     second.close().await.unwrap();
     for n in 0..40 {
         assert_eq!(cluster.cmd(&["GET", &format!("k{n}")]), redis::Value::BulkString("1".into()), "k{n}");
+    }
+}
+
+/// A command that the target refuses is met again, and those before it in the same unit are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_fails_is_met_again() {
+    for version in ["redis-3.2", "redis-7.0"] {
+        let cluster = Cluster::start(version, 3);
+        cluster.cmd(&["SET", "{x}s", "no list"]);
+        let mut commands: Vec<Vec<String>> = (0..7).map(|_| vec!["INCR {x}a".to_owned()]).collect();
+        commands[5] = vec!["LPUSH {x}s 1".to_owned()];
+        let history = History::new(commands);
+        for _ in 0..3 {
+            let mut sink = connect(&cluster).await;
+            let from = sink.resumed().map_or(0, |position| position.offset());
+            let refused = async {
+                sink.write(history.batch(from, 7).unwrap()).await?;
+                sink.flush().await
+            };
+            let error = refused.await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+            assert_eq!(cluster.cmd(&["GET", "{x}a"]), redis::Value::BulkString("5".into()), "{version}");
+        }
+        cluster.cmd(&["DEL", "{x}s"]);
+        let mut sink = connect(&cluster).await;
+        let from = sink.resumed().unwrap().offset();
+        sink.write(history.batch(from, 7).unwrap()).await.unwrap();
+        sink.close().await.unwrap();
+        assert_eq!(cluster.cmd(&["GET", "{x}a"]), redis::Value::BulkString("6".into()), "{version}");
     }
 }
