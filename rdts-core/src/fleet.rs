@@ -21,7 +21,8 @@
 //! late, with writes of after the command before them, must follow from what is known: a node that takes over a slot gets a higher
 //! config epoch, so it did not if that is the same as before the command; or its stream says of itself what it took over (Redis
 //! 8.4); or it wrote nothing to the slot; or a key of the slot has been with the node of the command all the time. Otherwise the
-//! slot may have gone there and back in between, and that is an error (`Topology`): a slot that stays for a second with each node is
+//! slot may have gone there and back in between, and that is an error (`Topology`), as is a slot that a node lost and imports again
+//! without an answer in between that shows it gone: a slot that stays for a second with each node is
 //! followed exactly, however late the copy is. Not seen is a slot whose import was given up half way (`CLUSTER SETSLOT … STABLE`),
 //! after keys had been written there that never came back as keys.
 //!
