@@ -53,6 +53,9 @@ mod recover;
 mod segment;
 mod shared;
 mod syncer;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 mod writer;
 
 use std::fmt;
@@ -163,6 +166,10 @@ impl At {
             Self::Snapshot(at) => Self::Snapshot(at + bytes),
             Self::Stream(at) => Self::Stream(at + bytes),
         }
+    }
+
+    fn is_stream(self) -> bool {
+        matches!(self, Self::Stream(_))
     }
 
     fn number(self) -> u64 {

@@ -21,6 +21,8 @@ pub struct RdbSource<R = File> {
     name: String,
     reader: R,
     length: Option<u64>,
+    /// What positions name: a file that is another one has another.
+    identity: ReplicationId,
     buffer: BytesMut,
     eof: bool,
     snapshot: Snapshot,
@@ -37,6 +39,21 @@ impl RdbSource {
     /// # Errors
     /// [`Io`](ErrorKind::Io) if it cannot be read, [`Snapshot`](ErrorKind::Snapshot) if it is no RDB.
     pub async fn open(path: impl AsRef<Path>, target: Target, options: TranslateOptions) -> Result<Self> {
+        Self::resume(path, target, options, None).await
+    }
+
+    /// The same, but what a run before has brought into the target, as its checkpoint says, is not given out again.
+    ///
+    /// Positions of a file carry its length and a checksum of its first 64 KiB in the place of a replication id.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`HistoryLost`](ErrorKind::HistoryLost) if that position is not one of this file.
+    pub async fn resume(
+        path: impl AsRef<Path>,
+        target: Target,
+        options: TranslateOptions,
+        resumed: Option<Position>,
+    ) -> Result<Self> {
         let name = path.as_ref().display().to_string();
         let cannot = |error| Error::new(ErrorKind::Io, "cannot be read").with_source(error).at(&name);
         let file = File::open(&path).await.map_err(cannot)?;
@@ -45,8 +62,32 @@ impl RdbSource {
             return Err(Error::new(ErrorKind::Io, "is a directory, not an RDB file").at(name));
         }
         let mut source = Self::read_from(name, file, target, options).await?;
-        source.length = metadata.is_file().then_some(metadata.len());
+        if metadata.is_file() {
+            source.length = Some(metadata.len());
+            source.identify(metadata.len()).await?;
+        }
+        match resumed {
+            None => {}
+            Some(Position::Snapshot { replid, rdb_bytes, .. }) if replid == source.identity && !replid.is_none() => {
+                source.snapshot = source.snapshot.skip_to(rdb_bytes);
+            }
+            Some(position) => {
+                let text = format!("the target holds a part of something else, up to '{position}'");
+                return Err(Error::new(ErrorKind::HistoryLost, text).at(&source.name));
+            }
+        }
         Ok(source)
+    }
+
+    /// Makes the identity of a file of `length` bytes.
+    async fn identify(&mut self, length: u64) -> Result<()> {
+        while self.buffer.len() < IDENTITY && !self.eof {
+            self.fill(BLOCK).await?;
+        }
+        let first = &self.buffer[..self.buffer.len().min(IDENTITY)];
+        let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, first);
+        self.identity = format!("rdb-----{length:016x}{checksum:016x}").parse()?;
+        Ok(())
     }
 
     /// The length of the file in bytes, if it is a regular one.
@@ -70,6 +111,7 @@ impl<R: AsyncRead + Send + Unpin + 'static> RdbSource<R> {
             name: name.into(),
             reader,
             length: None,
+            identity: ReplicationId::NONE,
             buffer: BytesMut::new(),
             eof: false,
             snapshot: Snapshot::new(SnapshotTranslator::new(target, options), true),
@@ -96,6 +138,9 @@ impl<R: AsyncRead + Send + Unpin + 'static> RdbSource<R> {
     }
 }
 
+/// So many bytes at the beginning of a file tell it from others: in them are the time at which it was made, and keys.
+const IDENTITY: usize = 64 << 10;
+
 /// The first bytes of every RDB since the first version.
 const MAGIC: usize = 9;
 
@@ -113,7 +158,7 @@ impl<R: AsyncRead + Send + Unpin + 'static> Source for RdbSource<R> {
                 Step::BatchFull => {}
                 Step::End => self.over = true,
             }
-            let position = Position::snapshot(ReplicationId::NONE, 0, self.snapshot.offset());
+            let position = Position::snapshot(self.identity, 0, self.snapshot.offset());
             return Ok(Some(self.builder.take(position)));
         }
         Ok(None)

@@ -74,7 +74,7 @@ impl Found {
             let file = opened.map_err(|error| failed("a file of the spool cannot be opened", &last.path, error))?;
             let begins = matches!((last.start, end), (At::Snapshot(_), At::Stream(_)));
             let place = locate(&segments, at).ok_or_else(|| nothing(&directory.path))?;
-            let shared = Arc::new(Shared::new(directory, segments, end, Some(place), options.read_ahead));
+            let shared = Arc::new(Shared::new(directory, segments, end, at, Some(place), options.read_ahead));
             let mut writer = Writer::new(options, contents, shared.clone(), file);
             if begins {
                 writer.begin_stream()?;
@@ -98,7 +98,7 @@ impl Found {
             let start = contents.start();
             let segment = Segment::new(path, number, start);
             let file = create(&segment)?;
-            let shared = Arc::new(Shared::new(directory, [segment].into(), start, None, options.read_ahead));
+            let shared = Arc::new(Shared::new(directory, [segment].into(), start, start, None, options.read_ahead));
             let mut writer = Writer::new(options, contents, shared.clone(), file);
             writer.head()?;
             Ok((writer, Consumer::new(shared, None)))

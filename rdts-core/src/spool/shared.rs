@@ -68,15 +68,18 @@ pub(super) struct State {
 }
 
 impl Shared {
-    /// Of these segments; reading starts at `behind`, or at what is written next.
+    /// Of these segments; reading starts with `from`, which is in the segment `behind`, or is what is written next.
     pub(super) fn new(
         directory: Directory,
         segments: VecDeque<Segment>,
         end: At,
+        from: At,
         behind: Option<FilePlace>,
         read_ahead: usize,
     ) -> Self {
         let last = segments.back().map_or(0, |segment| segment.number);
+        // Who begins in the stream has applied what is before.
+        let applied = from.is_stream().then_some(from);
         let state = State {
             segments,
             end,
@@ -85,7 +88,7 @@ impl Shared {
             behind,
             reading: behind.map_or(last, |place| place.segment),
             starving: false,
-            applied: None,
+            applied,
             passed_on: (0, 0),
             failure: None,
         };
@@ -151,6 +154,11 @@ impl Shared {
     /// Waits until something was read or applied, but not for ever.
     pub(crate) async fn wait_for_change(&self) {
         let _ = tokio::time::timeout(PATIENCE, self.room.notified()).await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.state().queued
     }
 
     /// Nothing more comes. Only the first of several reasons counts.

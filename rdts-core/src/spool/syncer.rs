@@ -34,6 +34,14 @@ impl Syncer {
         self.due = Instant::now();
     }
 
+    /// Waits for the round that is under way.
+    #[cfg(test)]
+    pub(super) async fn settle(&mut self) {
+        while self.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Starts the next round if it is time and the last one has ended.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! Runs that end at any moment and go on: what is passed on is what an undisturbed run passes on.
 
+mod files;
 mod random;
+mod refused;
+mod servers;
 
 use std::path::Path;
 use std::time::Duration;
