@@ -9,6 +9,7 @@
 //! What is done here follows the behaviour of servers from Redis 2.6 to 8.10 and Valkey 8 and 9.
 
 mod handshake;
+mod lines;
 mod link;
 mod payload;
 

@@ -227,7 +227,7 @@ async fn what_a_crash_has_cut_off_is_missing_and_nothing_else() {
                 paths[index + 1..].iter().for_each(|path| fs::remove_file(path).unwrap());
             }
             fs::File::options().write(true).open(&paths[index]).unwrap().set_len(cut).unwrap();
-            let recovered = super::recover::recover(directory.path()).unwrap();
+            let recovered = recover::recover(directory.path()).unwrap();
             let end = recovered.map(|recovered| recovered.end);
             assert_eq!(end.is_some_and(|end| end >= At::Stream(100)), keep_after, "cut at {cut}: {end:?}");
             // Whatever is left can be read, which takes longer.

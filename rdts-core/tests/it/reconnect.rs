@@ -7,7 +7,8 @@ use rdts_core::endpoint::{Endpoint, NodeAddress};
 use rdts_core::primary::{Primary, PrimaryConfig};
 use rdts_core::record::{Batch, ReplicationId};
 use rdts_core::sentinel::Service;
-use rdts_core::source::{Locate, Locator, Reconnect, ReplicaOptions, ReplicaSource};
+use rdts_core::source::{Durable, Locate, Locator, Reconnect, ReplicaOptions, ReplicaSource};
+use rdts_core::spool::SpoolOptions;
 use rdts_core::translate::Target;
 use rdts_core::{Error, ErrorKind, Position, Result, Source};
 use rdts_testkit::Sentinel;
@@ -148,10 +149,10 @@ struct Following {
 }
 
 impl Following {
-    async fn start(name: &str) -> Self {
+    async fn start(name: &str, durable: Durable) -> Self {
         let sentinel = Sentinel::builder(name).down_after(Duration::from_millis(500)).start();
         let (_, service) = service(&sentinel);
-        let source = ReplicaSource::open(Locator::sentinel(service), TARGET, options(LONG)).await.unwrap();
+        let source = ReplicaSource::resume(Locator::sentinel(service), TARGET, options(LONG), durable).await.unwrap();
         Self { sentinel, source, written: 0, replid: None }
     }
 
@@ -183,7 +184,7 @@ impl Following {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promotion_after_a_crash_is_followed() {
     for name in ["redis-5.0", "valkey-9.1"] {
-        let mut following = Following::start(name).await;
+        let mut following = Following::start(name, Durable::default()).await;
         following.writes_arrive().await;
         let sentinel = &following.sentinel;
         let (old, other) = (sentinel.primary(), 1 - sentinel.primary());
@@ -196,11 +197,15 @@ async fn a_promotion_after_a_crash_is_followed() {
 /// The old primary goes on sending `PING` until a Sentinel tells it, up to 10 s later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promotion_of_the_living_is_followed() {
-    let mut following = Following::start("redis-7.0").await;
-    following.writes_arrive().await;
-    following.sentinel.server(0).cmd(&["CONFIG", "SET", "repl-ping-replica-period", "1"]);
-    tokio::task::block_in_place(|| following.sentinel.failover());
-    following.writes_arrive().await;
+    let directory = tempfile::tempdir().unwrap();
+    let spooled = Durable::default().spool(directory.path(), SpoolOptions::default());
+    for durable in [Durable::default(), spooled] {
+        let mut following = Following::start("redis-7.0", durable).await;
+        following.writes_arrive().await;
+        following.sentinel.server(0).cmd(&["CONFIG", "SET", "repl-ping-replica-period", "1"]);
+        tokio::task::block_in_place(|| following.sentinel.failover());
+        following.writes_arrive().await;
+    }
 }
 
 #[tokio::test]

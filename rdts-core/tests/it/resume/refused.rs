@@ -38,7 +38,7 @@ async fn a_stream_goes_on_without_a_spool_as_long_as_the_backlog_reaches() {
     assert_eq!(read_to(&mut source, end).await.unwrap(), ["3 INCR b"]);
     assert_eq!(primary.syncs(), (1, 1));
     drop(source);
-    primary.wait_for(|replicas| replicas.is_empty()).await;
+    primary.wait_for(<[_]>::is_empty).await;
     primary.append(&[b"SET", b"big", &[b'x'; 2000]]);
     primary.set_snapshot(small(), primary.offset()).unwrap();
     let error = resume(&primary, Durable::default().resumed(Some(position))).await.unwrap_err();
@@ -56,7 +56,7 @@ async fn with_a_spool_the_backlog_needs_to_reach_back_to_its_end_alone() {
     let read = primary.append(&[b"INCR", b"b"]);
     position_at(&mut source, read).await;
     drop(source);
-    primary.wait_for(|replicas| replicas.is_empty()).await;
+    primary.wait_for(<[_]>::is_empty).await;
     let end = primary.append(&[b"INCR", b"c"]);
     // A target that holds nothing gets everything, since nothing is known to be applied.
     let mut source = resume(&primary, durable(directory.path(), None)).await.unwrap();
