@@ -131,7 +131,7 @@ impl ReplicaLink {
     /// makes a snapshot.
     ///
     /// # Errors
-    /// What [`Connection::open`] and [`Handshake`] say, all with the address.
+    /// What [`Connection::open`] and [`Handshake`](super::Handshake) say, all with the address.
     pub async fn open(address: &NodeAddress, config: LinkConfig, resume: Resume) -> Result<Self> {
         let offset = match resume {
             Resume::After { offset, .. } => offset,
