@@ -95,6 +95,7 @@ impl Intake {
     }
 
     /// Counts a command that is taken out of a batch since its key belongs to another shard.
+    #[cfg_attr(not(feature = "codis"), allow(dead_code))]
     pub(crate) fn take_elsewhere(&mut self, mark: &Mark) {
         self.keys_elsewhere += u64::from(mark.keys);
         self.elsewhere += u64::from(mark.writes);

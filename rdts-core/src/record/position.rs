@@ -58,7 +58,7 @@ pub enum Position {
     /// Inside the snapshot.
     #[non_exhaustive]
     Snapshot {
-        /// The history that the snapshot belongs to ([`ReplicationId::NONE`] for a file or a `SYNC` of old).
+        /// The history that the snapshot belongs to; [`ReplicationId::NONE`] for a `SYNC` of old, something that tells it from others for a file.
         replid: ReplicationId,
         /// The replication offset that the whole snapshot contains.
         offset: u64,
