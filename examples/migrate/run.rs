@@ -89,16 +89,20 @@ async fn open(
     job: &Job,
     servers: &Servers,
     targets: &Targets<'_>,
-    state: Option<&mut State>,
+    mut state: Option<&mut State>,
     output: &mut Output,
 ) -> Result<(Fleet, Rest)> {
     servers.refuse_same(job)?;
+    let refused = servers.refuse_data(job);
+    // Sinks leave checkpoints as soon as they are opened: whoever dies after that must not find that the target is not empty.
+    if let (Ok(()), Some(state)) = (&refused, state.as_deref_mut().filter(|state| !state.has_begun())) {
+        state.begin(None)?;
+    }
     let mut sinks = vec![targets.open(0).await?];
     let (capabilities, resumed) = (sinks[0].capabilities(), sinks[0].resumed().is_some());
     // What is there then is the task's own.
-    let begun = resumed || state.as_ref().is_some_and(|state| state.has_begun());
-    if !begun {
-        servers.refuse_data(job)?;
+    if !resumed && !state.as_ref().is_some_and(|state| state.has_begun()) {
+        refused?;
     }
     let found = source::find(job, state.as_deref()).await?;
     for shard in 1..found.count() {
@@ -113,7 +117,7 @@ async fn open(
     let Opened { shards: sources, end, codis } =
         found.open(job, capabilities.target, capabilities.multi_key, durables, output).await?;
     if let Some(state) = state {
-        if !state.has_begun() {
+        if !state.has_begun() || (state.layout().is_none() && layout.is_some()) {
             state.begin(layout)?;
         }
         output.resumable();

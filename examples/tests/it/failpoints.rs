@@ -40,7 +40,6 @@ fn a_server() {
 }
 
 #[test]
-#[ignore = "sinks of clusters do not come to `sink.*` places yet"]
 fn a_cluster() {
     dies_everywhere(server("redis-7.0"), Place::Cluster(Cluster::start("redis-7.0", 3)), 810);
 }
