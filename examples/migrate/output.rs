@@ -44,6 +44,11 @@ impl Output {
         self.resumable = true;
     }
 
+    /// Whether the last run got as far as the stream.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.report.shards.is_empty() && self.report.is_stream()
+    }
+
     /// What can be done about an error.
     fn solution(&self, error: &Error) -> Option<&'static str> {
         match error.kind() {
@@ -52,6 +57,10 @@ impl Output {
             {
                 Some("the same command goes on from here")
             }
+            ErrorKind::HistoryLost if self.resumable => Some(
+                "--on-lost restart empties the target and copies again; a larger repl-backlog-size lets the source remember a longer \
+                 interruption",
+            ),
             _ => error.solution(),
         }
     }

@@ -24,9 +24,17 @@ use crate::{Stopped, source, target};
 /// How long a stop waits for what the source had by then.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// How often a copy that broke in its snapshot is tried again, and after which pause.
+const MOST_BROKEN: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+
 pub(crate) async fn migrate(job: &Job, output: &mut Output) -> std::result::Result<(), Stopped> {
     let open = |dir: &PathBuf| State::open(dir, job);
     let mut state = job.state.as_ref().map(open).transpose().map_err(Stopped::before)?;
+    if state.is_some() {
+        output.resumable();
+    }
+    let mut broken = 0;
     loop {
         let ended = attempt(job, state.as_mut(), output).await;
         let Some(state) = state.as_mut().filter(|state| job.on_lost == OnLost::Restart && state.has_begun()) else {
@@ -37,6 +45,14 @@ pub(crate) async fn migrate(job: &Job, output: &mut Output) -> std::result::Resu
                 output.warn(&format!("{}\nThe target is emptied, and the copy begins again", stopped.error));
                 target::empty(job, state.task()).await.map_err(Stopped::during)?;
                 state.start_over().map_err(Stopped::during)?;
+            }
+            // No server continues a snapshot, so that this is a case for beginning again as well, if not all of it is in the spool.
+            Err(stopped)
+                if stopped.error.kind() == ErrorKind::Disconnected && !output.is_live() && broken < MOST_BROKEN =>
+            {
+                broken += 1;
+                output.warn(&format!("{}\nConnecting again", stopped.error));
+                tokio::time::sleep(PAUSE).await;
             }
             ended => return ended,
         }
@@ -73,7 +89,9 @@ async fn attempt(job: &Job, mut state: Option<&mut State>, output: &mut Output) 
         output.say("stopped; the same command goes on from here, and --until caught-up brings it to an end");
         return Ok(());
     }
-    targets.forget(rest.shards).await.and_then(|()| state.start_over()).map_err(Stopped::during)
+    // In this order: a checkpoint alone is something to go on with, and a state alone is not.
+    state.start_over().map_err(Stopped::during)?;
+    targets.forget(rest.shards).await.map_err(Stopped::during)
 }
 
 /// What is left of what was opened once its shards have their sinks.
@@ -109,6 +127,13 @@ async fn open(
         sinks.push(targets.open(shard).await?);
     }
     let layout = found.layout();
+    if layout.is_some()
+        && sinks.iter().any(|sink| sink.resumed().is_some())
+        && state.as_ref().is_some_and(|state| state.layout().is_none())
+    {
+        let text = "--state: which node of the source had which slots when the copy began is not known any more, and they may have moved";
+        return Err(Error::new(ErrorKind::HistoryLost, text));
+    }
     let durable = |(shard, sink): (usize, &BoxSink)| {
         let durable = Durable::default().resumed(sink.resumed());
         state.as_ref().map_or(durable.clone(), |state| durable.spool(state.spool(shard), SpoolOptions::default()))
@@ -116,11 +141,10 @@ async fn open(
     let durables = sinks.iter().enumerate().map(durable).collect();
     let Opened { shards: sources, end, codis } =
         found.open(job, capabilities.target, capabilities.multi_key, durables, output).await?;
-    if let Some(state) = state {
-        if !state.has_begun() || (state.layout().is_none() && layout.is_some()) {
-            state.begin(layout)?;
-        }
-        output.resumable();
+    if let Some(state) = state
+        && (!state.has_begun() || (state.layout().is_none() && layout.is_some()))
+    {
+        state.begin(layout)?;
     }
     let snapshot_len = sources.iter().map(ShardSource::snapshot_len).sum();
     for shard in sinks.len()..sources.len() {

@@ -84,7 +84,7 @@ pub struct SpoolOptions {
     /// Bytes that wait in memory for whoever reads. When there are more, they are read from the disk later. Default: 8 MiB.
     pub read_ahead: usize,
     /// So many bytes of the stream stay on the disk after they were applied, since a target that has lost its last writes by a fail-over
-    /// asks for them again. Default: 16 MiB.
+    /// asks for them again. Default: 128 MiB.
     pub keep: u64,
     /// How often what was written is made safe against a crash of the machine. Default: 1 s.
     pub sync_period: Duration,
@@ -96,7 +96,7 @@ impl Default for SpoolOptions {
             segment: 64 << 20,
             limit: 16 << 30,
             read_ahead: 8 << 20,
-            keep: 16 << 20,
+            keep: 128 << 20,
             sync_period: Duration::from_secs(1),
         }
     }
