@@ -212,6 +212,8 @@ const FORWARD: Duration = Duration::from_secs(1);
 /// Without any command, a position is written only after so many bytes. Where a primary that takes over does not know what the
 /// old one has sent last, which is no data then, the source can still be read from what is written.
 const QUIET_BYTES: u64 = 64 << 10;
+/// After so many bytes they follow earlier: a source keeps what is behind the oldest checkpoint only so far.
+const FAR_BYTES: u64 = 32 << 20;
 
 impl ClusterSink {
     /// Finds the cluster through any of `seeds`, and checks that every primary lets itself be written to in the way that is needed.
@@ -352,7 +354,10 @@ impl ClusterSink {
     /// From time to time: lanes that have nothing to do follow the others, and slots that have moved are settled.
     async fn keep_up(&mut self) -> Result<()> {
         let (since, told) = self.forwarded;
-        if !self.shared.keys.persistent() || since.elapsed() < FORWARD {
+        let reached = self.shared.progress.reached();
+        let offset = |reached: Reached| reached.position.map_or(0, |position| place::order(Some(position)).1);
+        let far = offset(reached).saturating_sub(offset(told)) > FAR_BYTES;
+        if !self.shared.keys.persistent() || (since.elapsed() < FORWARD && !far) {
             return Ok(());
         }
         if self.filter.is_none() && self.shared.routes().any_marked() {
@@ -361,8 +366,6 @@ impl ClusterSink {
             self.forwarded = (Instant::now(), reached);
             return settle::forward_all(&self.shared, reached, true).await;
         }
-        let reached = self.shared.progress.reached();
-        let offset = |reached: Reached| reached.position.map_or(0, |position| place::order(Some(position)).1);
         if reached.place > told.place || offset(reached).saturating_sub(offset(told)) > QUIET_BYTES {
             settle::forward(&self.shared, reached);
             self.forwarded.1 = reached;

@@ -253,12 +253,12 @@ async fn lanes_without_work_do_not_hold_back() {
     let mut sink = ClusterSink::connect(&seeds(&cluster), lasting()).await.unwrap();
     assert_eq!(sink.resumed(), None);
     sink.write(one_key.batch(0, 1).unwrap()).await.unwrap();
-    let (mut from, mut last) = (one_key.ends[0], 0);
+    let mut from = one_key.ends[0];
     // The others follow when a second has passed.
     let followed = async {
         while said(&cluster).iter().any(|value| value.contains(" stream 0000000000000000000000000000000000000000 0 ")) {
             let batch = one_key.batch(from, 1).unwrap();
-            (last, from) = (from, batch.position().offset());
+            from = batch.position().offset();
             sink.write(batch).await.unwrap();
             sink.flush().await.unwrap();
         }
@@ -267,7 +267,7 @@ async fn lanes_without_work_do_not_hold_back() {
     drop(sink);
     let sink = ClusterSink::connect(&seeds(&cluster), lasting()).await.unwrap();
     let resumed = sink.resumed().unwrap().offset();
-    assert!(resumed > 0 && resumed <= last, "{resumed} of {last}");
+    assert!(resumed > 0 && resumed <= from, "{resumed} of {from}");
 }
 
 /// What the checkpoints hold.
