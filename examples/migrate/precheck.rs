@@ -3,7 +3,7 @@
 use rdts_core::cluster::{Topology, TopologyOptions};
 use rdts_core::codis::Dashboard;
 use rdts_core::endpoint::NodeAddress;
-use rdts_core::net::{Connection, Deadlines};
+use rdts_core::net::{Connection, Deadlines, info_field};
 use rdts_core::sentinel::Service;
 use rdts_core::translate::{OnConflict, Target};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
@@ -69,7 +69,7 @@ impl Server {
     }
 
     fn field(&self, name: &str) -> Option<&str> {
-        self.info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+        info_field(&self.info, name)
     }
 
     fn version(&self) -> Result<Target> {

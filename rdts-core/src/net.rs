@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -245,6 +246,14 @@ pub fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }
 
+/// A pause of at least half of `pause`, at random, so that many who wait do not come back all at once.
+pub fn shortened(pause: Duration) -> Duration {
+    // The only randomness at hand without a dependency: the keys of a hash map.
+    let random = RandomState::new().build_hasher().finish();
+    let half = pause / 2;
+    half + half.mul_f64((random >> 11) as f64 / (1u64 << 53) as f64)
+}
+
 async fn read_reply(stream: &mut TcpStream, input: &mut BytesMut, decoder: &mut ReplyDecoder) -> Result<Reply> {
     loop {
         let decoded = decoder
@@ -279,5 +288,19 @@ pub(crate) fn text(reply: &Reply) -> String {
     match reply.as_error().or_else(|| reply.as_bytes()) {
         Some(bytes) => bytes[..bytes.len().min(200)].escape_ascii().to_string(),
         None => format!("{reply:?}").chars().take(200).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_shortened_by_at_most_a_half() {
+        let pause = Duration::from_millis(100);
+        for _ in 0..1000 {
+            let short = shortened(pause);
+            assert!(short >= pause / 2 && short <= pause, "{short:?}");
+        }
     }
 }

@@ -148,7 +148,9 @@ const PERIOD: Duration = Duration::from_secs(5);
 
 /// Looks at a source as long as this lives, and logs a warning (`tracing`) when something becomes a concern.
 #[derive(Debug)]
-pub struct Watch(JoinSet<()>);
+pub struct Watch {
+    _tasks: JoinSet<()>,
+}
 
 impl Watch {
     /// Starts to look at `nodes`. Must be called within a tokio runtime.
@@ -157,12 +159,7 @@ impl Watch {
         for node in nodes {
             tasks.spawn(look(node));
         }
-        Self(tasks)
-    }
-
-    /// How many nodes it looks at.
-    pub fn nodes(&self) -> usize {
-        self.0.len()
+        Self { _tasks: tasks }
     }
 }
 

@@ -14,6 +14,6 @@ mod link;
 mod payload;
 
 pub use handshake::{Action, Announce, Handshake, Resume, Sync};
-pub(crate) use link::Acknowledged;
+pub(crate) use link::{Acknowledged, append};
 pub use link::{LinkConfig, ReplicaLink};
 pub use payload::Framing;

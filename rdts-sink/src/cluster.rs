@@ -353,11 +353,14 @@ impl ClusterSink {
 
     /// From time to time: lanes that have nothing to do follow the others, and slots that have moved are settled.
     async fn keep_up(&mut self) -> Result<()> {
+        if !self.shared.keys.persistent() {
+            return Ok(());
+        }
         let (since, told) = self.forwarded;
         let reached = self.shared.progress.reached();
         let offset = |reached: Reached| reached.position.map_or(0, |position| place::order(Some(position)).1);
         let far = offset(reached).saturating_sub(offset(told)) > FAR_BYTES;
-        if !self.shared.keys.persistent() || (since.elapsed() < FORWARD && !far) {
+        if since.elapsed() < FORWARD && !far {
             return Ok(());
         }
         if self.filter.is_none() && self.shared.routes().any_marked() {

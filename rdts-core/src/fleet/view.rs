@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::board::Board;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::net::Connection;
+use crate::net::{Connection, info_field};
 use crate::record::ReplicationId;
 use crate::slot::SLOTS;
 use crate::source::SourceNode;
@@ -103,7 +103,7 @@ impl View {
     }
 
     fn read(nodes: &str, info: &str) -> Result<Self> {
-        let field = |name: &str| info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'));
+        let field = |name: &str| info_field(info, name);
         if field("role") != Some("master") {
             return Err(Error::new(ErrorKind::NotReady, "is a replica at present"));
         }

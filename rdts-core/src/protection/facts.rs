@@ -7,7 +7,7 @@ use rdts_resp::Reply;
 
 use super::Bytes;
 use crate::error::Result;
-use crate::net::Connection;
+use crate::net::{Connection, info_field};
 
 /// What a source says of its limits and its state, as far as our user may ask.
 #[non_exhaustive]
@@ -80,7 +80,7 @@ impl SourceFacts {
     /// As [`Connection::call`].
     pub async fn ask(connection: &mut Connection) -> Result<Self> {
         let info = connection.info("default").await?;
-        let field = |name: &str| info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'));
+        let field = |name: &str| info_field(&info, name);
         let number = |name: &str| field(name).and_then(|value| value.parse::<u64>().ok());
         let is_set = |name: &str| number(name).is_some_and(|value| value > 0);
         let mut facts = Self {

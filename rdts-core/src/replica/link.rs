@@ -210,14 +210,7 @@ impl ReplicaLink {
 
     fn take(&self, block: Result<Block>, buffer: &mut BytesMut) -> Result<()> {
         let (bytes, _permit) = block.map_err(|error| error.at(&self.address))?;
-        if buffer.is_empty() {
-            match bytes.try_into_mut() {
-                Ok(bytes) => *buffer = bytes,
-                Err(bytes) => buffer.extend_from_slice(&bytes),
-            }
-        } else {
-            buffer.extend_from_slice(&bytes);
-        }
+        append(buffer, bytes);
         Ok(())
     }
 
@@ -239,6 +232,18 @@ impl fmt::Debug for ReplicaLink {
             .field("sync", &self.sync)
             .field("framing", &self.framing)
             .finish_non_exhaustive()
+    }
+}
+
+/// Appends `bytes`, without a copy where nothing is in front of them and nobody else holds them.
+pub(crate) fn append(buffer: &mut BytesMut, bytes: Bytes) {
+    if buffer.is_empty() {
+        match bytes.try_into_mut() {
+            Ok(bytes) => *buffer = bytes,
+            Err(bytes) => buffer.extend_from_slice(&bytes),
+        }
+    } else {
+        buffer.extend_from_slice(&bytes);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Finding the way back to a source whose link broke.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -10,7 +8,7 @@ use tokio::time::Instant;
 use super::Locator;
 use super::replica::Tail;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::net::{Connection, info_field};
+use crate::net::{Connection, info_field, shortened};
 use crate::record::ReplicationId;
 use crate::replica::{Acknowledged, LinkConfig, ReplicaLink, Resume, Sync};
 
@@ -254,14 +252,6 @@ impl History {
     }
 }
 
-/// A pause of at least half of `pause`.
-fn shortened(pause: Duration) -> Duration {
-    // The only randomness at hand without a dependency: the keys of a hash map.
-    let random = RandomState::new().build_hasher().finish();
-    let half = pause / 2;
-    half + half.mul_f64((random >> 11) as f64 / (1u64 << 53) as f64)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -288,15 +278,6 @@ mod tests {
         ] {
             let text = History::of(&info, ID.parse().unwrap()).explain(ID.parse().unwrap(), 100);
             assert!(text.contains(expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn pauses_are_shortened_by_at_most_a_half() {
-        let pause = Duration::from_millis(100);
-        for _ in 0..1000 {
-            let short = shortened(pause);
-            assert!(short >= pause / 2 && short <= pause, "{short:?}");
         }
     }
 }

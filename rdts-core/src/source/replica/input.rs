@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{ReplicaSource, State};
 use crate::error::{Error, Result, Retry};
 use crate::failpoint;
-use crate::replica::ReplicaLink;
+use crate::replica::{ReplicaLink, append};
 use crate::source::reconnect::{Back, PassedOn, Place, Places, Reconnecting};
 use crate::spool::{At, Consumer, Piece, Shared};
 
@@ -144,16 +144,5 @@ impl ReplicaSource {
         self.ack.set(self.ack.get().min(place.offset));
         self.node.set_address(back.link.address());
         self.input = Input::link(back.link);
-    }
-}
-
-fn append(buffer: &mut BytesMut, bytes: Bytes) {
-    if buffer.is_empty() {
-        match bytes.try_into_mut() {
-            Ok(bytes) => *buffer = bytes,
-            Err(bytes) => buffer.extend_from_slice(&bytes),
-        }
-    } else {
-        buffer.extend_from_slice(&bytes);
     }
 }

@@ -1,13 +1,11 @@
 //! Finding the target again, and where to go on there.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
-use rdts_core::net::{Connection, Deadlines};
+use rdts_core::net::{Connection, Deadlines, shortened};
 use rdts_core::record::Batch;
 use rdts_core::source::Locator;
 use rdts_resp::Reply;
@@ -207,10 +205,4 @@ fn as_if_successful(batch: &Batch) -> Counts {
         counts.keys += u64::from(command.mark().keys);
     }
     counts
-}
-
-/// Shortens a pause at random by up to a half, so that many sinks do not come all at once.
-fn shortened(pause: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish();
-    pause.mul_f64(1.0 - (random % 512) as f64 / 1024.0)
 }
