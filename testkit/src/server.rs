@@ -279,6 +279,17 @@ impl Server {
         self.try_cmd(&["INFO", section]).ok().map(fields)
     }
 
+    /// Waits until the server calls itself `role`: `master` or `slave`. One that changes its role cuts connections on the way.
+    ///
+    /// # Panics
+    /// When it does not within a minute.
+    #[track_caller]
+    pub fn wait_for_role(&self, role: &str) {
+        self.wait_until(&format!("the role {role}"), Duration::from_secs(60), |server| {
+            server.try_info("replication").is_some_and(|info| info.get("role").is_some_and(|is| is == role))
+        });
+    }
+
     /// Waits until `condition` holds of this server, and looks again every 5 ms.
     ///
     /// # Panics

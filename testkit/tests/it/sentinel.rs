@@ -42,9 +42,7 @@ fn sentinels_promote_a_replica_when_the_primary_dies() {
         assert_eq!(sentinel.server(1).cmd(&["GET", "key"]), Value::BulkString(b"value".to_vec()), "{name}");
         // They take it back as a replica.
         sentinel.server(0).restart();
-        sentinel
-            .server(0)
-            .wait_until("it to be a replica", SOON, |server| server.info("replication")["role"] == "slave");
+        sentinel.server(0).wait_for_role("slave");
         sentinel.wait_ok();
     });
 }

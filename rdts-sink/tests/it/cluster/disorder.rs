@@ -195,9 +195,7 @@ async fn acknowledged_and_lost(keep: usize) -> (rdts_core::Result<()>, Cluster, 
     assert_eq!(applied, 20, "all of it is acknowledged");
     cluster.server(primary).kill();
     cluster.server(replica).signal(Signal::Cont);
-    cluster.server(replica).wait_until("the replica to be promoted", Duration::from_secs(60), |server| {
-        server.info("replication")["role"] == "master"
-    });
+    cluster.server(replica).wait_for_role("master");
     let mut result = Ok(());
     for _ in 0..10 {
         let commands = load(&mut rng, 100);
