@@ -29,6 +29,9 @@ pub struct StreamTranslator {
     db: u32,
     in_transaction: bool,
     intake: Intake,
+    /// When what is translated came from the source, in ms since 1970.
+    #[expect(dead_code, reason = "read by what makes relative expiries absolute")]
+    arrived: u64,
     /// How things were before the transaction that is open.
     before: Before,
 }
@@ -44,12 +47,19 @@ impl StreamTranslator {
     /// A translator for a stream that has selected database `db`: 0 after a full copy, and what the last position says after
     /// a partial resync.
     pub fn new(target: Target, options: TranslateOptions, db: u32) -> Self {
-        Self { target, options, db, in_transaction: false, intake: Intake::default(), before: Before::default() }
+        let (intake, before) = (Intake::default(), Before::default());
+        Self { target, options, db, in_transaction: false, intake, arrived: 0, before }
     }
 
     /// The stream goes on where `db` is selected.
     pub(crate) fn select(&mut self, db: u32) {
         self.db = db;
+    }
+
+    /// What is translated from here on came from the source at `unix_ms` (ms since 1970), also if it has waited on a disk since. Until it
+    /// is said, that is 1970.
+    pub fn arrived(&mut self, unix_ms: u64) {
+        self.arrived = unix_ms;
     }
 
     /// The database that the stream has selected.
