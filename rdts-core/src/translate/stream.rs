@@ -30,7 +30,6 @@ pub struct StreamTranslator {
     in_transaction: bool,
     intake: Intake,
     /// When what is translated came from the source, in ms since 1970.
-    #[expect(dead_code, reason = "read by what makes relative expiries absolute")]
     arrived: u64,
     /// How things were before the transaction that is open.
     before: Before,
