@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rdts_core::filter::Rules;
 use rdts_core::net::Deadlines;
 use rdts_core::translate::{OnConflict, TranslateOptions};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
@@ -98,7 +99,7 @@ impl Job {
     pub(crate) fn translation(&self, multi_key: bool) -> TranslateOptions {
         let options = TranslateOptions::default().on_conflict(self.on_conflict).group_strings(multi_key);
         match (self.source_db(), self.target_db()) {
-            (Some(from), Some(to)) => options.database(from, to),
+            (Some(from), Some(to)) => options.rules(Rules::one_db(from, to)),
             _ => options,
         }
     }

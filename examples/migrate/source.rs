@@ -98,7 +98,7 @@ impl Found {
         let translate = job.translation(multi_key);
         let options = ReplicaOptions::default()
             .link(LinkConfig::default().deadlines(job.deadlines))
-            .translate(translate)
+            .translate(translate.clone())
             .snapshot_only(job.full)
             .reconnect(Reconnect::default().within(job.deadlines.ready));
         let mut codis = None;

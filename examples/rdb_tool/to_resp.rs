@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Cursor, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rdts_core::filter::Rules;
 use rdts_core::source::RdbSource;
 use rdts_core::translate::{Family, OnConflict, Target, TranslateOptions};
 use rdts_core::{ErrorKind, Source};
@@ -96,7 +97,7 @@ async fn feed(args: &Args, name: &str, mut reader: impl AsyncRead + Send + Unpin
     let target = args.target.map_or_else(|| oldest_reader(&head), |server| server.0);
     let mut options = TranslateOptions::default().on_conflict(OnConflict::Replace);
     if let Some(db) = args.db {
-        options = options.database(db, args.into_db.unwrap_or(db));
+        options = options.rules(Rules::one_db(db, args.into_db.unwrap_or(db)));
     }
     let whole = Cursor::new(head).chain(reader);
     let mut source = RdbSource::read_from(name, whole, target, options).await.map_err(failure)?;

@@ -5,10 +5,15 @@
 
 mod big_value;
 mod group;
+pub(crate) mod outcome;
 mod slots_restore;
 mod snapshot;
 mod stream;
 mod target;
+
+use std::sync::Arc;
+
+use crate::filter::Rules;
 
 #[cfg_attr(not(feature = "codis"), allow(unused_imports))]
 pub(crate) use big_value::of_temporary;
@@ -33,14 +38,12 @@ pub enum OnConflict {
 
 /// How snapshot and stream are translated.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TranslateOptions {
     /// What to do with keys that are there. Default: [`OnConflict::Fail`].
     pub on_conflict: OnConflict,
-    /// Take only this database of the source. Default: all.
-    pub source_db: Option<u32>,
-    /// Put that database's keys into this one; needs [`source_db`](Self::source_db). Default: the same number.
-    pub target_db: Option<u32>,
+    /// What is wanted of the source, and under which name it goes to the target. Default: everything as it is.
+    pub rules: Option<Arc<Rules>>,
     /// Put strings of the snapshot that do not expire in place many at a time, by `MSET` or `MSETNX`: about a quarter less work for
     /// the target. Only for a target whose keys all live together, and where nothing between source and sink decides by single
     /// keys. Without effect with [`OnConflict::Skip`]. Default: no.
@@ -57,8 +60,7 @@ impl Default for TranslateOptions {
     fn default() -> Self {
         Self {
             on_conflict: OnConflict::default(),
-            source_db: None,
-            target_db: None,
+            rules: None,
             group_strings: false,
             slot_moves: false,
             convert_up_to: 1 << 20,
@@ -74,10 +76,10 @@ impl TranslateOptions {
         self
     }
 
-    /// Takes only database `source` and puts its keys into database `target`.
+    /// Sets [`rules`](Self::rules).
     #[must_use]
-    pub fn database(mut self, source: u32, target: u32) -> Self {
-        (self.source_db, self.target_db) = (Some(source), Some(target));
+    pub fn rules(mut self, rules: impl Into<Arc<Rules>>) -> Self {
+        self.rules = Some(rules.into());
         self
     }
 
@@ -103,12 +105,8 @@ impl TranslateOptions {
     }
 
     /// Where keys of the source's database `db` go; `None` if they are not wanted.
-    fn map_db(&self, db: u32) -> Option<u32> {
-        match self.source_db {
-            None => Some(db),
-            Some(only) if only == db => Some(self.target_db.unwrap_or(db)),
-            Some(_) => None,
-        }
+    pub(crate) fn map_db(&self, db: u32) -> Option<u32> {
+        self.rules.as_ref().map_or(Some(db), |rules| rules.db(db))
     }
 }
 

@@ -146,9 +146,10 @@ impl CodisWatch {
     /// As [`ReplicaSource::open`] and [`verify`](Self::verify).
     pub async fn open_shards(&self, target: Target, mut options: ReplicaOptions) -> Result<Vec<ShardSource>> {
         options.translate.group_strings = false;
+        let options = &options;
         let groups = self.topology().shards().map(async |group| {
             let primary = group.primary().ok_or_else(|| wrong(format!("group {} has no server", group.id)))?;
-            let source = ReplicaSource::open(primary, target, options).await?;
+            let source = ReplicaSource::open(primary, target, options.clone()).await?;
             let (watch, id) = (self.clone(), group.id);
             let name = format!("group {id} at {primary}");
             Ok::<_, Error>(

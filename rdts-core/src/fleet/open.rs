@@ -141,6 +141,7 @@ pub(super) async fn replicas(
     let mut opening = JoinSet::new();
     let count = locators.len();
     for (index, (locator, durable)) in locators.into_iter().zip(durables).enumerate() {
+        let options = options.clone();
         opening.spawn(async move {
             if durable.resumed.is_none() {
                 warn(&locator, options.link.deadlines).await;

@@ -37,7 +37,7 @@ pub enum CutTail {
 
 /// How an [`AofSource`] behaves.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AofOptions {
     /// The translation. [`OnConflict`](crate::translate::OnConflict) holds for the keys of an RDB at the beginning; commands do to keys
     /// of the target what they do.
@@ -177,7 +177,7 @@ impl AofSource {
         source.open_next().await?;
         while let Some(current) = &mut source.current {
             if current.buffer.len() >= files::MAGIC || current.eof {
-                current.begin(source.options, source.target, source.floor)?;
+                current.begin(source.options.clone(), source.target, source.floor)?;
                 break;
             }
             current.fill(BLOCK).await?;
@@ -209,7 +209,7 @@ impl AofSource {
                 Part::Unknown if current.buffer.len() < files::MAGIC && !current.eof => {
                     return Ok(Pause::NeedMoreData(BLOCK));
                 }
-                Part::Unknown => current.begin(self.options, self.target, self.floor)?,
+                Part::Unknown => current.begin(self.options.clone(), self.target, self.floor)?,
                 Part::Rdb(snapshot) => {
                     let before = snapshot.offset();
                     let advanced = snapshot.advance(&current.buffer, current.eof, &mut self.builder);
@@ -221,7 +221,8 @@ impl AofSource {
                         Step::BatchFull => return Ok(Pause::BatchFull),
                         Step::End => {
                             self.intake += snapshot.intake();
-                            current.part = Part::Commands(Box::new(Commands::new(self.target, self.options.translate)));
+                            current.part =
+                                Part::Commands(Box::new(Commands::new(self.target, self.options.translate.clone())));
                         }
                     }
                 }
@@ -319,11 +320,11 @@ impl Current {
     /// Looks at the first bytes.
     fn begin(&mut self, options: AofOptions, target: Target, floor: Option<ExpiryFloor>) -> Result<()> {
         self.part = if is_rdb(&self.buffer) {
-            let translator = SnapshotTranslator::new(target, options.translate);
+            let translator = SnapshotTranslator::new(target, options.translate.clone());
             Part::Rdb(Box::new(Snapshot::new(translator, true).expiry_floor(floor)))
         } else if self.buffer.is_empty() || is_aof(&self.buffer) {
             // A server that has written nothing yet leaves an empty file.
-            Part::Commands(Box::new(Commands::new(target, options.translate)))
+            Part::Commands(Box::new(Commands::new(target, options.translate.clone())))
         } else {
             let text = "this is no AOF: one starts with '*', '#' or an RDB (REDIS or VALKEY)";
             return Err(Error::new(ErrorKind::Snapshot, text).at(&self.name));

@@ -1,5 +1,6 @@
 //! Keys of a snapshot → commands that put them in place.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -144,21 +145,30 @@ impl SnapshotTranslator {
 
     fn key(&mut self, header: &KeyHeader<'_>) -> Result<ValueMode> {
         let key = &mut self.key;
+        let (db, name) = match &self.options.rules {
+            None => (Some(self.source_db), Some(Cow::Borrowed(header.key))),
+            Some(rules) => {
+                let takes = rules.takes(header.value_type.kind());
+                (rules.db(self.source_db), rules.key(self.source_db, header.key).filter(|_| takes))
+            }
+        };
         key.name.clear();
-        key.name.extend_from_slice(header.key);
+        key.name.extend_from_slice(name.as_deref().unwrap_or(header.key));
         key.value_type = Some(header.value_type);
         key.expire_at_ms = header.expire_at_ms;
         key.idle_seconds = header.idle_seconds;
         key.lfu_frequency = header.lfu_frequency;
         self.intake.keys += 1;
-        let db = self.options.map_db(self.source_db);
         let expired = header.expire_at_ms.is_some_and(|time| time <= 0);
         key.db = db.unwrap_or(self.source_db);
-        key.skipped = db.is_none() || expired;
+        key.skipped = db.is_none() || name.is_none() || expired;
         key.sent = false;
         if key.skipped {
-            self.intake.expired += u64::from(expired && db.is_some());
-            self.intake.keys_of_other_dbs += u64::from(db.is_none());
+            match (db, name) {
+                (None, _) => self.intake.keys_of_other_dbs += 1,
+                (_, None) => self.intake.filtered_keys += 1,
+                _ => self.intake.expired += 1,
+            }
             return Ok(ValueMode::Skip);
         }
         if header.extras.is_some_and(|extras| !extras.key_meta.is_empty()) {

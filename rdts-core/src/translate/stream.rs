@@ -2,6 +2,8 @@
 
 use rdts_resp::{CommandRef, encode};
 
+use super::outcome::{Out, Outcome, Why};
+use super::snapshot::bulk_at;
 use super::{Target, TranslateOptions, slots_restore};
 use crate::command::first_key;
 use crate::error::{Error, ErrorKind, Result};
@@ -151,7 +153,7 @@ impl StreamTranslator {
                 return Err(Error::new(ErrorKind::Unsupported, text));
             }
             12 if is(b"SLOTSRESTORE") => {
-                let Some(db) = self.options.map_db(self.db) else { return self.elsewhere() };
+                let Some(db) = self.options.map_db(self.db) else { return self.nothing(Why::OtherDb) };
                 slots_restore::translate(command, self.target, db, offset, out)?;
                 self.intake.rewritten += 1;
                 return Ok(Translated::Done);
@@ -159,18 +161,48 @@ impl StreamTranslator {
             18 if is(b"SLOTSRESTORE-ASYNC") => return Err(slots_restore::arrival(command)),
             _ => Kind::Write,
         };
-        let transaction = matches!(kind, Kind::Multi | Kind::Exec);
-        if self.options.source_db.is_some() {
-            self.check_one_database(command)?;
-        }
-        let db = match self.options.map_db(self.db) {
-            Some(db) => db,
+        let Some(rules) = self.options.rules.clone() else { return self.pass(command, kind, self.db, offset, out) };
+        match kind {
             // Transactions may change the database inside, so their frame goes where everything goes.
-            None if transaction || kind == Kind::Code || kind == Kind::Move => {
-                self.options.target_db.unwrap_or_default()
+            Kind::Multi => self.pass(command, kind, rules.home(), offset, out),
+            Kind::Exec if out.len() == self.before.commands + 1 => {
+                // Nothing in it was wanted.
+                out.truncate(self.before.commands);
+                self.intake.filtered_commands += 2;
+                Ok(Translated::Done)
             }
-            None => return self.elsewhere(),
-        };
+            Kind::Exec | Kind::Code | Kind::Move => self.pass(command, kind, rules.home(), offset, out),
+            Kind::Snapshot | Kind::Write | Kind::Script => {
+                let outcome = match few(command) {
+                    Some((words, count)) => rules.command(self.db, &words[..count])?,
+                    None => rules.command(self.db, &command.iter().collect::<Vec<_>>())?,
+                };
+                match (outcome, rules.db(self.db)) {
+                    (Outcome::Verbatim, Some(db)) => self.pass(command, kind, db, offset, out),
+                    (Outcome::Verbatim, None) => self.nothing(Why::OtherDb),
+                    (Outcome::Nothing(why), _) => self.nothing(why),
+                    (Outcome::Instead(commands), _) => {
+                        let last = commands.len().saturating_sub(1);
+                        for (index, command) in commands.iter().enumerate() {
+                            put(command, u32::from(index == last), offset, out);
+                        }
+                        Ok(Translated::Done)
+                    }
+                }
+            }
+        }
+    }
+
+    /// A command as it is, for the target's database `db`.
+    #[inline]
+    fn pass(
+        &mut self,
+        command: &CommandRef<'_>,
+        kind: Kind,
+        db: u32,
+        offset: u64,
+        out: &mut BatchBuilder,
+    ) -> Result<Translated> {
         let arena = out.arena();
         let start = arena.len();
         if command.is_inline() {
@@ -178,10 +210,9 @@ impl StreamTranslator {
         } else {
             arena.extend_from_slice(command.raw());
         }
-        let keyless = transaction
-            || matches!(kind, Kind::Code | Kind::Move)
+        let keyless = matches!(kind, Kind::Multi | Kind::Exec | Kind::Code | Kind::Move)
             || (kind == Kind::Script && command.arg(2) == Some(b"0"));
-        let key = Some(name)
+        let key = Some(command.name())
             .filter(|_| !keyless)
             .and_then(first_key)
             .and_then(|index| command.arg(index))
@@ -200,25 +231,42 @@ impl StreamTranslator {
         Ok(Translated::Done)
     }
 
-    /// A command for a database that is not wanted.
-    fn elsewhere(&mut self) -> Result<Translated> {
-        self.intake.commands_of_other_dbs += 1;
+    /// A command that is not wanted.
+    fn nothing(&mut self, why: Why) -> Result<Translated> {
+        match why {
+            Why::OtherDb => self.intake.commands_of_other_dbs += 1,
+            Why::Filtered => self.intake.filtered_commands += 1,
+        }
         Ok(Translated::Done)
     }
+}
 
-    /// Commands that reach beyond their own database cannot be passed on when only one is wanted.
-    fn check_one_database(&self, command: &CommandRef<'_>) -> Result<()> {
-        let crosses = ["FLUSHALL", "SWAPDB", "MOVE"].iter().any(|name| command.name_is(name.as_bytes()))
-            || (command.name_is(b"COPY") && command.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"DB")));
-        if !crosses {
-            return Ok(());
+/// The words of a command that has not many, without allocating.
+fn few<'c>(command: &CommandRef<'c>) -> Option<([&'c [u8]; 16], usize)> {
+    let mut words = [&[][..]; 16];
+    let there = words.get_mut(..command.len())?;
+    there.iter_mut().zip(command.iter()).for_each(|(place, word)| *place = word);
+    Some((words, command.len()))
+}
+
+/// A command that is made of one of the source, for the target's database.
+fn put(command: &Out<'_>, writes: u32, offset: u64, out: &mut BatchBuilder) {
+    let words = &command.words;
+    let name = words.first().map(|name| &name[..]).unwrap_or_default();
+    let script = name.eq_ignore_ascii_case(b"EVAL") || name.eq_ignore_ascii_case(b"EVALSHA");
+    let keyless = script && words.get(2).is_some_and(|count| &count[..] == b"0");
+    let first = first_key(name).filter(|_| !keyless);
+    let arena = out.arena();
+    encode::array_header(arena, words.len());
+    let mut key = None;
+    for (index, word) in words.iter().enumerate() {
+        let at = bulk_at(arena, word);
+        if first == Some(index) {
+            key = Some(at);
         }
-        let text = format!(
-            "{} concerns more than the one database that is migrated, and passing on a part of it is not supported yet",
-            command.name().escape_ascii()
-        );
-        Err(Error::new(ErrorKind::Unsupported, text))
     }
+    let kind = if script { Kind::Script } else { Kind::Write };
+    out.commit(Mark::new(command.db, kind).writes(writes), key, offset);
 }
 
 fn database(arg: Option<&[u8]>) -> Result<u32> {
@@ -238,6 +286,7 @@ mod tests {
     use rdts_resp::CommandDecoder;
 
     use super::*;
+    use crate::filter::Rules;
     use crate::record::{Position, ReplicationId};
 
     /// What becomes of inline commands separated by newlines: `db kind key: arguments`.
@@ -318,7 +367,8 @@ mod tests {
 
     #[test]
     fn one_database_is_taken_alone_and_moved() {
-        let one = || StreamTranslator::new(Target::redis(7, 0, 0), TranslateOptions::default().database(3, 5), 0);
+        let one =
+            || StreamTranslator::new(Target::redis(7, 0, 0), TranslateOptions::default().rules(Rules::one_db(3, 5)), 0);
         let text = "SET a 0\nSELECT 3\nSET b 3\nMULTI\nSELECT 0\nSET c 0\nSELECT 3\nSET d 3\nEXEC";
         assert_eq!(
             translate(&mut one(), text).unwrap(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use rdts_core::filter::Rules;
 use rdts_core::source::{AofOptions, AofSource, CutTail, FileKind, RdbSource, detect};
 use rdts_core::translate::{Target, TranslateOptions};
 use rdts_core::{Error, ErrorKind, Result, Source};
@@ -73,7 +74,7 @@ async fn commands_of_one_file_with_their_databases() {
     let folder = Folder::new(&[("a.aof", &commands(&text))]);
     let expected = ["3 SET a 1", "3 MULTI", "3 INCR a", "3 EXEC", "0 DEL a"];
     assert_eq!(read(&folder.path("a.aof"), options()).await.unwrap(), expected);
-    let one = options().translate(TranslateOptions::default().database(3, 5));
+    let one = options().translate(TranslateOptions::default().rules(Rules::one_db(3, 5)));
     let expected = ["5 SET a 1", "5 MULTI", "5 INCR a", "5 EXEC"];
     assert_eq!(read(&folder.path("a.aof"), one).await.unwrap(), expected);
 }

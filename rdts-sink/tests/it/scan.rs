@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdts_core::endpoint::{Credentials, NodeAddress, Secret};
+use rdts_core::filter::Rules;
 use rdts_core::pipeline::{Finished, Handle};
 use rdts_core::source::{ReplicaOptions, ReplicaSource, ScanChanges, ScanHandle, ScanOptions, ScanSource};
 use rdts_core::translate::{OnConflict, TranslateOptions};
@@ -214,7 +215,7 @@ async fn one_database_alone_into_another() {
         redis::cmd("SET").arg(key).arg("v").exec(&mut connection).unwrap();
     }
     let address = NodeAddress::new("127.0.0.1", server.port());
-    let translate = TranslateOptions::default().database(3, 5).group_strings(true);
+    let translate = TranslateOptions::default().rules(Rules::one_db(3, 5)).group_strings(true);
     let run = start(&server, &address, options().translate(translate).pause(Duration::from_millis(20))).await;
     run.reach(1).await;
     redis::cmd("SELECT").arg(3).exec(&mut connection).unwrap();

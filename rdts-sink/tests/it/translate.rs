@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rdts_core::filter::Rules;
 use rdts_core::record::Batch;
 use rdts_core::sink::{Capabilities, Watermark};
 use rdts_core::source::RdbSource;
@@ -131,7 +132,7 @@ async fn values_of_other_databases_are_passed_over_whatever_their_size() {
         rdb.extend_from_slice(&long);
     }
     rdb.extend_from_slice(b"\x00\x01s\x01v\x01\x01e\x00\xfe\x07\x00\x01k\x01v\x01\x01e\x00\xff");
-    let options = TranslateOptions::default().database(7, 2);
+    let options = TranslateOptions::default().rules(Rules::one_db(7, 2));
     let sink = MemorySink::new();
     let store = sink.store();
     let target = sink.capabilities().target;

@@ -10,7 +10,7 @@ use crate::translate::TranslateOptions;
 
 /// How a [`ReplicaSource`](super::ReplicaSource) behaves.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplicaOptions {
     /// The link.
     pub link: LinkConfig,

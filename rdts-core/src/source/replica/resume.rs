@@ -175,7 +175,7 @@ impl Opening {
     }
 
     fn tail(&self, consumer: &Consumer) -> Tail {
-        Tail { shared: consumer.shared().clone(), target: self.target, options: self.options.translate }
+        Tail { shared: consumer.shared().clone(), target: self.target, options: self.options.translate.clone() }
     }
 
     /// A spool that is filled from `link`, or not at all.
@@ -207,10 +207,10 @@ impl Opening {
     fn source(&self, start: Start, input: Input) -> ReplicaSource {
         let place = Place { offset: start.offset, db: start.db };
         let from = (self.seeker.clone(), self.node.clone(), input);
-        let mut source = ReplicaSource::at(place, start.replid, self.target, self.options, from);
+        let mut source = ReplicaSource::at(place, start.replid, self.target, self.options.clone(), from);
         match start.snapshot {
             Some((framing, skip_to)) => {
-                let translator = SnapshotTranslator::new(self.target, self.options.translate);
+                let translator = SnapshotTranslator::new(self.target, self.options.translate.clone());
                 let snapshot = Box::new(Snapshot::new(translator, self.options.validate).skip_to(skip_to));
                 source.framing = Some(framing);
                 source.state = State::Snapshot { snapshot, framing };

@@ -23,7 +23,7 @@ pub(super) fn stream_decoder() -> CommandDecoder {
 impl State {
     /// At a place where `db` is selected.
     pub(super) fn stream(source: &ReplicaSource, db: u32) -> Self {
-        let translator = Box::new(StreamTranslator::new(source.target, source.options.translate, db));
+        let translator = Box::new(StreamTranslator::new(source.target, source.options.translate.clone(), db));
         Self::Stream { decoder: stream_decoder(), translator }
     }
 }

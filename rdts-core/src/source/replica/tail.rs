@@ -30,7 +30,7 @@ impl Tail {
         let (offset, db) = self.shared.passed_on();
         let mut place = Place { offset, db };
         let Some(mut reader) = Reader::starting(self.shared.clone(), At::Stream(offset)) else { return Ok(None) };
-        let mut translator = StreamTranslator::new(self.target, self.options, db);
+        let mut translator = StreamTranslator::new(self.target, self.options.clone(), db);
         let (mut decoder, mut buffer) = (stream_decoder(), BytesMut::new());
         let mut out = BatchBuilder::new(0);
         let mut offset = offset;

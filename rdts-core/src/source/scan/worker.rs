@@ -17,6 +17,7 @@ use super::table::{Seen, Table};
 use super::{ScanChanges, ScanHandle, ScanOptions};
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::filter::Rules;
 use crate::net::{Connection, text};
 use crate::record::{Batch, BatchBuilder, Kind, Mark, Position, ReplicationId};
 use crate::source::BATCH;
@@ -109,7 +110,7 @@ impl Worker {
             let text = format!("no table of what was copied can be made in {}", options.folder.display());
             Error::new(ErrorKind::Io, text).with_source(error)
         })?;
-        let later = options.translate.on_conflict(OnConflict::Replace);
+        let later = options.translate.clone().on_conflict(OnConflict::Replace);
         Ok(Self {
             address: address.clone(),
             target,
@@ -120,7 +121,7 @@ impl Worker {
             pattern,
             abilities,
             table: Some(table),
-            first: SnapshotTranslator::new(target, options.translate),
+            first: SnapshotTranslator::new(target, options.translate.clone()),
             later: SnapshotTranslator::new(target, later),
             options,
             builder: BatchBuilder::new(BATCH + BATCH / 4),
@@ -270,8 +271,7 @@ impl Worker {
     /// Reads some keys.
     async fn changed(&mut self, keys: impl IntoIterator<Item = (u32, Key)>) -> Result<()> {
         let mut by_db: BTreeMap<u32, Vec<Key>> = BTreeMap::new();
-        let only = self.options.translate.source_db;
-        for (db, key) in keys.into_iter().filter(|(db, _)| only.is_none_or(|only| only == *db)) {
+        for (db, key) in keys.into_iter().filter(|(db, _)| self.options.translate.map_db(*db).is_some()) {
             by_db.entry(db).or_default().push(key);
         }
         for (db, keys) in by_db {
@@ -285,12 +285,14 @@ impl Worker {
     }
 
     async fn databases(&mut self) -> Result<Vec<u32>> {
-        if let Some(db) = self.options.translate.source_db {
-            return Ok(vec![db]);
+        let rules = self.options.translate.rules.as_deref();
+        if let Some(only) = rules.and_then(Rules::only_dbs) {
+            return Ok(only);
         }
         let info = self.connection.info("keyspace").await?;
         let number = |line: &str| line.strip_prefix("db")?.split_once(':')?.0.parse().ok();
-        Ok(info.lines().filter_map(number).collect())
+        let wanted = |db: &u32| rules.is_none_or(|rules| rules.db(*db).is_some());
+        Ok(info.lines().filter_map(number).filter(wanted).collect())
     }
 
     async fn select(&mut self, db: u32) -> Result<()> {
@@ -484,8 +486,7 @@ impl Worker {
     fn delete(&mut self, db: u32, key: &[u8]) {
         // Strings that wait to go together come first.
         self.flush();
-        let translate = self.options.translate;
-        let db = if translate.source_db.is_some() { translate.target_db.unwrap_or(db) } else { db };
+        let db = self.options.translate.map_db(db).unwrap_or(db);
         let arena = self.builder.arena();
         encode::array_header(arena, 2);
         encode::bulk(arena, if self.target.unlink() { b"UNLINK" } else { b"DEL" });

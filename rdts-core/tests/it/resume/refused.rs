@@ -90,7 +90,7 @@ async fn a_snapshot_that_was_not_whole_is_lost() {
     // A snapshot-only run that is resumed from the spool needs the node no more.
     let only = options().snapshot_only(true);
     let mut source =
-        ReplicaSource::resume(address(&primary), TARGET, only, durable(directory.path(), None)).await.unwrap();
+        ReplicaSource::resume(address(&primary), TARGET, only.clone(), durable(directory.path(), None)).await.unwrap();
     let first = next(&mut source).await.unwrap().unwrap();
     let position = *first.position();
     let mut seen = texts(&first);
