@@ -8,7 +8,7 @@ use rdts_core::net::Deadlines;
 use rdts_core::translate::OnConflict;
 use rdts_core::{Endpoint, Error, ErrorKind};
 
-use crate::job::Job;
+use rdts_examples::migration::{self, Job};
 
 /// Moves the data of one Redis or Valkey deployment into another while it is being written to.
 ///
@@ -84,7 +84,7 @@ enum Conflict {
 
 /// What to do when a source cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnLost {
+enum OnLost {
     Stop,
     Restart,
 }
@@ -104,22 +104,22 @@ impl Cli {
         if self.mode == Mode::Full && self.until.is_some() {
             return Err(Error::new(ErrorKind::Config, "--until needs --mode live: a full copy ends by itself"));
         }
-        let job = Job {
-            full: self.mode == Mode::Full || matches!(from, Endpoint::File(_)),
-            from,
-            to,
-            until_caught_up: self.until.is_some(),
-            on_conflict: match self.on_conflict {
-                Conflict::Fail => OnConflict::Fail,
-                Conflict::Replace => OnConflict::Replace,
-                Conflict::Skip => OnConflict::Skip,
-            },
-            deadlines: Deadlines::default()
-                .reply(Duration::from_secs(self.reply_timeout))
-                .ready(Duration::from_secs(self.ready_timeout)),
-            state: self.state.clone(),
-            task: self.name.clone(),
-            on_lost: self.on_lost,
+        let mut job = Job::new(from, to);
+        job.full |= self.mode == Mode::Full;
+        job.until_caught_up = self.until.is_some();
+        job.on_conflict = match self.on_conflict {
+            Conflict::Fail => OnConflict::Fail,
+            Conflict::Replace => OnConflict::Replace,
+            Conflict::Skip => OnConflict::Skip,
+        };
+        job.deadlines = Deadlines::default()
+            .reply(Duration::from_secs(self.reply_timeout))
+            .ready(Duration::from_secs(self.ready_timeout));
+        job.state.clone_from(&self.state);
+        job.task.clone_from(&self.name);
+        job.on_lost = match self.on_lost {
+            OnLost::Stop => migration::OnLost::Stop,
+            OnLost::Restart => migration::OnLost::Restart,
         };
         job.check()?;
         Ok(Some(job))

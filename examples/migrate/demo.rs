@@ -15,10 +15,10 @@ use rdts_core::source::{RdbSource, ReplicaOptions, ReplicaSource};
 use rdts_core::translate::TranslateOptions;
 use rdts_core::{Error, ErrorKind, Pipeline, Result, Sink};
 use rdts_examples::exit;
+use rdts_examples::migration::{Observer, Started, Stopped, watch};
 use rdts_sink::MemorySink;
 use rdts_sink::memory::MemoryStore;
 
-use crate::Stopped;
 use crate::output::Output;
 
 /// A snapshot of a Redis 7.0 with every type of value.
@@ -48,9 +48,9 @@ pub(crate) async fn run(output: &mut Output) -> std::result::Result<(), Stopped>
     let total = source.snapshot_len();
     let fleet = Fleet::new(vec![Shard::new(ShardSource::replica("demonstration", source), sink)]);
     let handle = fleet.handle();
-    output.start(&format!("redis://{address}"), "memory:", total);
+    output.started(&Started::new(format!("redis://{address}"), "memory:".to_owned(), total, &handle));
     let writing = tokio::spawn(write(primary, truth, handle.clone()));
-    let finished = output.watch(&handle, fleet.run()).await;
+    let finished = watch(output, &handle, fleet.run()).await;
     output.done(finished.report);
     finished.result.map_err(Stopped::during)?;
     let written =

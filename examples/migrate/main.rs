@@ -8,19 +8,13 @@
 
 mod cli;
 mod demo;
-mod job;
 mod output;
-mod precheck;
-mod run;
-mod source;
-mod state;
-mod target;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use rdts_core::{Error, ErrorKind};
 use rdts_examples::exit;
+use rdts_examples::migration::{self, Ended, Observer, Steering, Stopped};
 
 use crate::cli::Cli;
 use crate::output::Output;
@@ -33,40 +27,16 @@ async fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("RDTS_LOG").unwrap_or_else(|_| "warn".into()))
         .init();
     let cli = Cli::parse();
-    let mut output = Output::new(cli.json, cli.name.clone());
+    let steering = Steering::default();
+    let mut output = Output::new(cli.json, cli.name.clone(), steering.clone());
     let outcome = match cli.job() {
-        Ok(Some(job)) => run::migrate(&job, &mut output).await,
-        Ok(None) => demo::run(&mut output).await,
+        Ok(Some(job)) => migration::migrate(&job, &mut output, &steering).await,
+        Ok(None) => demo::run(&mut output).await.map(|()| Ended::Complete),
         Err(error) => Err(Stopped::before(error)),
     };
+    if let Ok(Ended::Stopped) = outcome {
+        output.say("stopped; the same command goes on from here, and --until caught-up brings it to an end");
+    }
     output.summary(outcome.as_ref().err());
     ExitCode::from(outcome.err().map_or(exit::SUCCESS, |stopped| stopped.status))
-}
-
-/// Why the program ends before its work is done, and with which status.
-struct Stopped {
-    status: u8,
-    error: Error,
-}
-
-impl Stopped {
-    /// Nothing has been written.
-    fn before(error: Error) -> Self {
-        let status = match error.kind() {
-            ErrorKind::Config | ErrorKind::Unsupported => exit::USAGE,
-            // A run before has written.
-            ErrorKind::HistoryLost => exit::FAILED,
-            _ => exit::PRECHECK,
-        };
-        Self { status, error }
-    }
-
-    /// The work had begun.
-    fn during(error: Error) -> Self {
-        let status = match error.kind() {
-            ErrorKind::Timeout => exit::TIMEOUT,
-            _ => exit::FAILED,
-        };
-        Self { status, error }
-    }
 }

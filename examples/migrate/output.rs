@@ -1,52 +1,49 @@
 //! What people and scripts see: progress on standard error, JSON lines or a summary on standard output.
 
-use std::future::Future;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
-use rdts_core::fleet::{Handle, Report};
+use rdts_core::fleet::Report;
 use rdts_core::ledger::Ledger;
 use rdts_core::{Error, ErrorKind, Position, pipeline};
 use serde_json::{Value, json};
 
-use crate::Stopped;
+use rdts_examples::account;
+use rdts_examples::migration::{Observer, Started, Steering, Stopped};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) struct Output {
     json: bool,
     task: Option<String>,
     started: Instant,
-    total: Option<u64>,
     bar: ProgressBar,
     report: Report,
     /// Whether the comparison at the end found both sides equal, if there was one.
     verified: Option<bool>,
     /// Whether the same command goes on where a run ended.
     resumable: bool,
+    /// What signals have to be told to, until they are caught.
+    steering: Option<Steering>,
+    /// When the next line is due, after the start.
+    next_line: Duration,
+    in_stream: bool,
 }
 
 impl Output {
-    pub(crate) fn new(json: bool, task: Option<String>) -> Self {
+    pub(crate) fn new(json: bool, task: Option<String>, steering: Steering) -> Self {
         Self {
             json,
             task,
             started: Instant::now(),
-            total: None,
             bar: ProgressBar::hidden(),
             report: Report::default(),
             verified: None,
             resumable: false,
+            steering: Some(steering),
+            next_line: Duration::ZERO,
+            in_stream: false,
         }
-    }
-
-    /// The same command goes on where this run ends.
-    pub(crate) fn resumable(&mut self) {
-        self.resumable = true;
-    }
-
-    /// Whether the last run got as far as the stream.
-    pub(crate) fn is_live(&self) -> bool {
-        !self.report.shards.is_empty() && self.report.is_stream()
     }
 
     /// What can be done about an error.
@@ -65,52 +62,6 @@ impl Output {
         }
     }
 
-    /// The copy begins; `total` is the length of the snapshot in bytes, if it is known.
-    pub(crate) fn start(&mut self, from: &str, to: &str, total: Option<u64>) {
-        self.started = Instant::now();
-        self.total = total;
-        self.line(&json!({ "event": "start", "task": self.task, "from": from, "to": to, "snapshot_bytes": total }));
-        eprintln!("{from} → {to}");
-        self.bar = ProgressBar::new(total.unwrap_or(0));
-        let template = match total {
-            Some(_) => "{spinner} snapshot [{bar:30}] {bytes}/{total_bytes} {msg}",
-            None => "{spinner} {msg}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style.progress_chars("=> "));
-        }
-    }
-
-    /// Shows the progress of `work` until it is done.
-    pub(crate) async fn watch<T>(&mut self, handle: &Handle, work: impl Future<Output = T>) -> T {
-        tokio::pin!(work);
-        let mut ticks = tokio::time::interval(Duration::from_millis(200));
-        let mut next_line = Duration::ZERO;
-        let mut in_stream = false;
-        loop {
-            tokio::select! {
-                result = &mut work => {
-                    self.bar.finish_and_clear();
-                    return result;
-                }
-                _ = ticks.tick() => {
-                    let report = handle.report();
-                    if report.is_stream() && !in_stream {
-                        in_stream = true;
-                        self.snapshot_done(&report);
-                    }
-                    self.bar.set_message(describe(&report));
-                    self.bar.set_position(snapshot_bytes(&report));
-                    self.bar.tick();
-                    if self.started.elapsed() >= next_line {
-                        next_line += Duration::from_secs(if self.json { 1 } else { 5 });
-                        self.progress(&report);
-                    }
-                }
-            }
-        }
-    }
-
     fn snapshot_done(&mut self, report: &Report) {
         self.bar.suspend(|| {
             eprintln!(
@@ -124,7 +75,7 @@ impl Output {
         }
     }
 
-    fn progress(&self, report: &Report) {
+    fn progress_line(&self, report: &Report) {
         let read = report.shards.first().and_then(|(_, shard)| shard.read);
         self.line(&json!({
             "event": "progress",
@@ -141,25 +92,9 @@ impl Output {
         }
     }
 
-    /// What was done in the end.
-    pub(crate) fn done(&mut self, report: Report) {
-        self.report = report;
-    }
-
     /// Whether the comparison at the end found both sides equal.
     pub(crate) fn verified(&mut self, equal: bool) {
         self.verified = Some(equal);
-    }
-
-    /// Says what a person should know before relying on the result.
-    pub(crate) fn warn(&self, text: &str) {
-        self.line(&json!({ "event": "warning", "text": text }));
-        self.say(&format!("warning: {text}"));
-    }
-
-    /// Says something to a person.
-    pub(crate) fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
     }
 
     /// The last words.
@@ -184,7 +119,7 @@ impl Output {
             "offset": offset,
             "shards": shards,
             "skipped": left_out(&ledger),
-            "ledger": account(&ledger),
+            "ledger": account::json(&ledger),
             "script_errors": counts.script_errors,
             "failed": failed,
             "verified": self.verified,
@@ -221,6 +156,74 @@ impl Output {
     }
 }
 
+impl Observer for Output {
+    fn resumable(&mut self) {
+        self.resumable = true;
+    }
+
+    fn started(&mut self, started: &Started<'_>) {
+        let total = started.snapshot_len;
+        (self.started, self.next_line, self.in_stream) = (Instant::now(), Duration::ZERO, false);
+        self.line(&json!({
+            "event": "start", "task": self.task, "from": started.from, "to": started.to, "snapshot_bytes": total,
+        }));
+        eprintln!("{} → {}", started.from, started.to);
+        self.bar = ProgressBar::new(total.unwrap_or(0));
+        let template = match total {
+            Some(_) => "{spinner} snapshot [{bar:30}] {bytes}/{total_bytes} {msg}",
+            None => "{spinner} {msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style.progress_chars("=> "));
+        }
+        // Until here a signal ends the program.
+        if let Some(steering) = self.steering.take() {
+            tokio::spawn(catch_signals(steering));
+        }
+    }
+
+    fn progress(&mut self, report: &Report) {
+        if report.is_stream() && !self.in_stream {
+            self.in_stream = true;
+            self.snapshot_done(report);
+        }
+        self.bar.set_message(describe(report));
+        self.bar.set_position(snapshot_bytes(report));
+        self.bar.tick();
+        if self.started.elapsed() >= self.next_line {
+            self.next_line += Duration::from_secs(if self.json { 1 } else { 5 });
+            self.progress_line(report);
+        }
+    }
+
+    fn done(&mut self, report: Report) {
+        self.bar.finish_and_clear();
+        self.report = report;
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.line(&json!({ "event": "warning", "text": text }));
+        self.say(&format!("warning: {text}"));
+    }
+
+    fn say(&mut self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+}
+
+/// Passes on requests to stop.
+async fn catch_signals(steering: Steering) {
+    let caught = signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
+    let (mut interrupt, mut terminate) = match caught {
+        Ok(caught) => caught,
+        Err(error) => return tracing::error!(%error, "signals cannot be caught"),
+    };
+    loop {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        steering.stop();
+    }
+}
+
 fn phase(report: &Report) -> &'static str {
     match report.shards.iter().any(|(_, shard)| shard.applied.position.is_some()) {
         _ if report.is_stream() => "live",
@@ -252,44 +255,6 @@ fn shard((name, report): &(String, pipeline::Report)) -> Value {
 
 fn left_out(ledger: &Ledger) -> u64 {
     ledger.intake.skipped() + ledger.counts.kept + ledger.counts.impossible
-}
-
-/// What became of every key and command that was read.
-pub(crate) fn account(ledger: &Ledger) -> Value {
-    let (intake, counts) = (ledger.intake, ledger.counts);
-    json!({
-        "keys": {
-            "read": intake.keys,
-            "done": ledger.keys,
-            "kept": counts.kept,
-            "left_out": {
-                "expired": intake.expired,
-                "empty": intake.empty,
-                "other_databases": intake.keys_of_other_dbs,
-                "filtered": intake.filtered_keys,
-                "other_shards": intake.keys_elsewhere,
-            },
-            "on_their_way": ledger.keys_on_their_way(),
-        },
-        "commands": {
-            "read": intake.commands,
-            "rewritten": intake.rewritten,
-            "done": ledger.writes,
-            "script_errors": counts.script_errors,
-            "impossible": counts.impossible,
-            "left_out": {
-                "messages": intake.messages,
-                "functions": intake.function_changes,
-                "slot_moves": intake.cluster,
-                "other_databases": intake.commands_of_other_dbs,
-                "filtered": intake.filtered_commands,
-                "other_shards": intake.elsewhere,
-            },
-            "on_their_way": ledger.commands_on_their_way(),
-        },
-        "left_out": { "functions": intake.functions, "module_data": intake.module_aux },
-        "balanced": ledger.is_balanced(),
-    })
 }
 
 /// Bytes of the snapshots that have been read. A shard that follows the writes counts no more, but then the bar is gone soon.

@@ -32,6 +32,10 @@ impl ClusterShards {
         self.views.len()
     }
 
+    pub(super) fn addresses(&self) -> Vec<NodeAddress> {
+        self.topology.primaries().map(|node| node.address.clone()).collect()
+    }
+
     pub(super) fn layout(&self) -> String {
         layout::text(&self.views)
     }

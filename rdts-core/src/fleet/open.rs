@@ -7,7 +7,7 @@ use super::lane::OneOfMany;
 use super::layout;
 use super::source::ShardSource;
 use crate::cluster::TopologyOptions;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, NodeAddress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Connection, Deadlines};
 use crate::protection::SourceFacts;
@@ -62,6 +62,23 @@ impl Shards {
         match &self.0 {
             Found::Nodes(locators) => locators.len(),
             Found::Cluster(cluster) => cluster.count(),
+        }
+    }
+
+    /// Where they are at present.
+    ///
+    /// # Errors
+    /// As [`Locator::locate`].
+    pub async fn addresses(&self) -> Result<Vec<NodeAddress>> {
+        match &self.0 {
+            Found::Nodes(locators) => {
+                let mut addresses = Vec::new();
+                for locator in locators {
+                    addresses.push(locator.locate().await?);
+                }
+                Ok(addresses)
+            }
+            Found::Cluster(cluster) => Ok(cluster.addresses()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rdts_core::checkpoint::CheckpointName;
 use rdts_core::cluster::{Topology, TopologyOptions};
 use rdts_core::codis::{CodisWatch, Dashboard, WatchOptions};
+use rdts_core::endpoint::NodeAddress;
 use rdts_core::net::Connection;
 use rdts_core::source::Locator;
 use rdts_core::translate::{OnConflict, Target};
@@ -14,22 +15,20 @@ use rdts_sink::{
     ProxySink, cluster, file, node,
 };
 
-use crate::job::Job;
-use crate::precheck;
-use crate::state::State;
+use super::job::Job;
+use super::precheck;
+use super::state::State;
 
 /// Opens the sinks of a job, one for each shard of the source.
-pub(crate) struct Targets<'a> {
+pub(super) struct Targets<'a> {
     job: &'a Job,
-    /// The oldest server of the source, if there is one: files are written for such a server.
-    source: Option<Target>,
     codis: Option<CodisWatch>,
     /// What checkpoints are named after, if the run can be resumed.
     task: Option<String>,
 }
 
 impl<'a> Targets<'a> {
-    pub(crate) async fn of(job: &'a Job, state: Option<&State>, source: Option<Target>) -> Result<Self> {
+    pub(super) async fn of(job: &'a Job, state: Option<&State>) -> Result<Self> {
         let codis = match &job.to {
             Endpoint::Codis { dashboard } => {
                 let dashboard = Dashboard::new(dashboard.clone(), job.deadlines);
@@ -37,11 +36,20 @@ impl<'a> Targets<'a> {
             }
             _ => None,
         };
-        Ok(Self { job, source, codis, task: state.map(|state| state.task().to_owned()) })
+        Ok(Self { job, codis, task: state.map(|state| state.task().to_owned()) })
     }
 
-    /// A sink for shard `shard`, counted from 0.
-    pub(crate) async fn open(&self, shard: usize) -> Result<BoxSink> {
+    /// The servers, as far as they can be asked.
+    pub(super) async fn primaries(&self) -> Result<Vec<NodeAddress>> {
+        match (&self.job.to, &self.codis) {
+            (Endpoint::Node { .. } | Endpoint::Sentinel { .. } | Endpoint::Cluster { .. }, _) => nodes(self.job).await,
+            (_, Some(codis)) => Ok(precheck::primaries(codis.topology())),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// A sink for shard `shard`, counted from 0. Files are written for `oldest`, the oldest server of the source, if there is one.
+    pub(super) async fn open(&self, shard: usize, oldest: Option<Target>) -> Result<BoxSink> {
         let checkpoint = self.checkpoint(shard)?;
         let node = NodeOptions::default().deadlines(self.job.deadlines).checkpoint(checkpoint.clone());
         match (&self.job.to, &self.codis) {
@@ -62,7 +70,7 @@ impl<'a> Targets<'a> {
             }
             (Endpoint::File(path), _) => {
                 let options = FileOptions::default().overwrite(self.job.on_conflict == OnConflict::Replace);
-                let options = self.source.map_or(options, |source| options.target(source));
+                let options = oldest.map_or(options, |oldest| options.target(oldest));
                 Ok(BoxSink::new(file::open(numbered(path, shard), options).await?))
             }
             (Endpoint::Memory, _) => Ok(BoxSink::new(MemorySink::new())),
@@ -76,7 +84,7 @@ impl<'a> Targets<'a> {
     }
 
     /// Removes the checkpoints of a copy from `shards` shards that has come to its end.
-    pub(crate) async fn forget(&self, shards: usize) -> Result<()> {
+    pub(super) async fn forget(&self, shards: usize) -> Result<()> {
         for shard in 0..shards {
             let Some(name) = self.checkpoint(shard)? else { return Ok(()) };
             match &self.job.to {
@@ -92,7 +100,7 @@ impl<'a> Targets<'a> {
     }
 
     /// Whether a Codis is still what it was when it was opened.
-    pub(crate) async fn verify(&self) -> Result<()> {
+    pub(super) async fn verify(&self) -> Result<()> {
         match &self.codis {
             Some(codis) => codis.verify().await,
             None => Ok(()),
@@ -108,20 +116,24 @@ fn node_of(job: &Job) -> Result<Locator> {
     }
 }
 
-fn cluster_options(job: &Job) -> ClusterOptions {
-    ClusterOptions::default().topology(TopologyOptions::default().deadlines(job.deadlines))
-}
-
-/// Removes all that `task` has written to a target that was empty when it began, and whatever has come there since.
-pub(crate) async fn empty(job: &Job, task: &str) -> Result<()> {
-    let nodes = match &job.to {
+/// The primaries of a server or cluster that is written to.
+async fn nodes(job: &Job) -> Result<Vec<NodeAddress>> {
+    Ok(match &job.to {
         Endpoint::Cluster { seeds } => {
             let topology = Topology::discover(seeds, cluster_options(job).topology).await?;
             topology.primaries().map(|node| node.address.clone()).collect()
         }
         _ => vec![node_of(job)?.locate().await?],
-    };
-    for address in nodes {
+    })
+}
+
+fn cluster_options(job: &Job) -> ClusterOptions {
+    ClusterOptions::default().topology(TopologyOptions::default().deadlines(job.deadlines))
+}
+
+/// Removes all that `task` has written to a target that was empty when it began, and whatever has come there since.
+pub(super) async fn empty(job: &Job, task: &str) -> Result<()> {
+    for address in nodes(job).await? {
         let mut connection = Connection::open(&address, job.deadlines).await?;
         let command: &[&str] = match job.target_db() {
             Some(db) => {

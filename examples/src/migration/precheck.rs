@@ -1,31 +1,32 @@
 //! What is looked at before anything is written.
 
-use rdts_core::cluster::{Topology, TopologyOptions};
-use rdts_core::codis::Dashboard;
+use rdts_core::codis::CodisTopology;
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::net::{Connection, Deadlines, info_field};
 use rdts_core::sentinel::Service;
 use rdts_core::translate::{OnConflict, Target};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
 
-use crate::job::Job;
+use super::job::Job;
+use super::source::Found;
+use super::target::Targets;
 
 /// The servers of both sides, and what they say of themselves.
 ///
 /// Servers behind a proxy cannot be asked: there the first key that is in the way ends the run.
-pub(crate) struct Servers {
+pub(super) struct Servers {
     source: Vec<Server>,
     target: Vec<Server>,
 }
 
 impl Servers {
-    pub(crate) async fn ask(job: &Job) -> Result<Self> {
-        let target = servers(&job.to, job.deadlines).await?;
-        Ok(Self { source: servers(&job.from, job.deadlines).await?, target })
+    pub(super) async fn ask(job: &Job, found: &Found, targets: &Targets<'_>) -> Result<Self> {
+        let target = servers(targets.primaries().await?, job.deadlines).await?;
+        Ok(Self { source: servers(found.primaries().await?, job.deadlines).await?, target })
     }
 
     /// Refuses a target that is the source, since what is written to it would come out of it again for ever.
-    pub(crate) fn refuse_same(&self, job: &Job) -> Result<()> {
+    pub(super) fn refuse_same(&self, job: &Job) -> Result<()> {
         // From one database into another, a server may well be both.
         if job.source_db().is_some() && job.source_db() != job.target_db() {
             return Ok(());
@@ -42,7 +43,7 @@ impl Servers {
     }
 
     /// Refuses a target that holds data unless the conflict policy allows for that.
-    pub(crate) fn refuse_data(&self, job: &Job) -> Result<()> {
+    pub(super) fn refuse_data(&self, job: &Job) -> Result<()> {
         match job.on_conflict {
             OnConflict::Fail => self.target.iter().try_for_each(|server| server.is_empty(job.target_db())),
             _ => Ok(()),
@@ -50,7 +51,7 @@ impl Servers {
     }
 
     /// The oldest version among the source's servers, if it has servers.
-    pub(crate) fn oldest_source(&self) -> Result<Option<Target>> {
+    pub(super) fn oldest_source(&self) -> Result<Option<Target>> {
         let versions: Result<Vec<Target>> = self.source.iter().map(Server::version).collect();
         Ok(versions?.into_iter().min_by_key(Target::version))
     }
@@ -94,23 +95,7 @@ impl Server {
     }
 }
 
-/// The primaries behind an endpoint, as far as they can be asked.
-async fn servers(endpoint: &Endpoint, deadlines: Deadlines) -> Result<Vec<Server>> {
-    let addresses = match endpoint {
-        Endpoint::Node { address, .. } => vec![address.clone()],
-        Endpoint::Shards(addresses) => addresses.clone(),
-        Endpoint::Sentinel { .. } => vec![sentinel(endpoint, deadlines)?.primary().await?],
-        Endpoint::Cluster { seeds } => {
-            let options = TopologyOptions::default().deadlines(deadlines);
-            let topology = Topology::discover(seeds, options).await?;
-            topology.primaries().map(|node| node.address.clone()).collect()
-        }
-        Endpoint::Codis { dashboard } => {
-            let topology = Dashboard::new(dashboard.clone(), deadlines).topology().await?;
-            topology.shards().filter_map(|group| group.primary().cloned()).collect()
-        }
-        _ => Vec::new(),
-    };
+async fn servers(addresses: Vec<NodeAddress>, deadlines: Deadlines) -> Result<Vec<Server>> {
     let mut servers = Vec::new();
     for address in addresses {
         servers.push(Server::ask(address, deadlines).await?);
@@ -118,8 +103,13 @@ async fn servers(endpoint: &Endpoint, deadlines: Deadlines) -> Result<Vec<Server
     Ok(servers)
 }
 
+/// The primaries of a Codis.
+pub(super) fn primaries(topology: &CodisTopology) -> Vec<NodeAddress> {
+    topology.shards().filter_map(|group| group.primary().cloned()).collect()
+}
+
 /// The Sentinels of an endpoint that is one of theirs.
-pub(crate) fn sentinel(endpoint: &Endpoint, deadlines: Deadlines) -> Result<Service> {
+pub(super) fn sentinel(endpoint: &Endpoint, deadlines: Deadlines) -> Result<Service> {
     match endpoint {
         Endpoint::Sentinel { sentinels, service, credentials, .. } => {
             Ok(Service::new(sentinels.clone(), service.clone()).credentials(credentials.clone()).deadlines(deadlines))

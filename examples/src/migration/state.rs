@@ -17,11 +17,11 @@ use rdts_core::checkpoint::CheckpointName;
 use rdts_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
-use crate::job::Job;
+use super::job::Job;
 
 /// An open state directory.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(super) struct State {
     dir: PathBuf,
     task: String,
     /// What must not change between runs.
@@ -37,7 +37,7 @@ impl State {
     ///
     /// # Errors
     /// If it belongs to another job or another process is at work on it.
-    pub(crate) fn open(dir: &Path, job: &Job) -> Result<Self> {
+    pub(super) fn open(dir: &Path, job: &Job) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|error| failed("cannot be created", dir, error))?;
         let lock = lock(dir)?;
         let (from, to) = (job.from.to_string(), job.to.to_string());
@@ -61,18 +61,32 @@ impl State {
     }
 
     /// Whether a run before has found that the copy may begin: a target that had to be empty was.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.begun
     }
 
     /// Where the source's slots were when the copy began.
-    pub(crate) fn layout(&self) -> Option<&str> {
+    pub(super) fn layout(&self) -> Option<&str> {
         self.layout.as_deref()
     }
 
     /// The copy may begin.
-    pub(crate) fn begin(&mut self, layout: Option<String>) -> Result<()> {
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.write()?;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// The source is open, and its slots were where `layout` says when the copy began.
+    pub(super) fn opened(&mut self, layout: Option<String>) -> Result<()> {
+        if self.begun && (self.layout.is_some() || layout.is_none()) {
+            return Ok(());
+        }
         self.layout = layout;
+        self.begin()
+    }
+
+    fn write(&self) -> Result<()> {
         let text = json!({ "what": self.what, "layout": self.layout }).to_string();
         let (path, new) = (self.file(), self.dir.join("task.json.new"));
         let write = || {
@@ -82,13 +96,11 @@ impl State {
             fs::rename(&new, &path)?;
             File::open(&self.dir)?.sync_all()
         };
-        write().map_err(|error| failed("cannot be written", &path, error))?;
-        self.begun = true;
-        Ok(())
+        write().map_err(|error| failed("cannot be written", &path, error))
     }
 
     /// Adds what became of all that a run has read to `ledger.json`, a line for each run.
-    pub(crate) fn keep_ledger(&self, account: &Value) -> Result<()> {
+    pub(super) fn keep_ledger(&self, account: &Value) -> Result<()> {
         let path = self.dir.join("ledger.json");
         let mut open = File::options();
         let file = open.create(true).append(true).open(&path);
@@ -97,7 +109,7 @@ impl State {
     }
 
     /// What is known of the copy is forgotten: it begins again.
-    pub(crate) fn start_over(&mut self) -> Result<()> {
+    pub(super) fn start_over(&mut self) -> Result<()> {
         // First what says that there is something to go on with.
         remove(&self.file(), |path| fs::remove_file(path))?;
         for entry in fs::read_dir(&self.dir).map_err(|error| failed("cannot be read", &self.dir, error))?.flatten() {
@@ -110,12 +122,12 @@ impl State {
     }
 
     /// What the checkpoints are named after.
-    pub(crate) fn task(&self) -> &str {
+    pub(super) fn task(&self) -> &str {
         &self.task
     }
 
     /// Where the spool of a shard is.
-    pub(crate) fn spool(&self, shard: usize) -> PathBuf {
+    pub(super) fn spool(&self, shard: usize) -> PathBuf {
         self.dir.join(format!("shard-{shard}"))
     }
 

@@ -14,13 +14,13 @@ use rdts_core::translate::{Target, TranslateOptions};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
 use rdts_sink::FileFormat;
 
-use crate::job::Job;
-use crate::output::Output;
-use crate::precheck;
-use crate::state::State;
+use super::job::Job;
+use super::observer::Observer;
+use super::precheck;
+use super::state::State;
 
 /// What a migration reads.
-pub(crate) struct Opened {
+pub(super) struct Opened {
     pub shards: Vec<ShardSource>,
     /// How it comes to an end.
     pub end: End,
@@ -29,7 +29,7 @@ pub(crate) struct Opened {
 }
 
 /// How reading comes to an end.
-pub(crate) enum End {
+pub(super) enum End {
     /// By itself: a file, or a snapshot.
     Itself,
     /// At the offset that each shard's server has when asked.
@@ -41,14 +41,14 @@ pub(crate) enum End {
 }
 
 /// What a migration reads, found and not opened yet.
-pub(crate) enum Found {
+pub(super) enum Found {
     Live(Shards),
     File(PathBuf),
     Codis(CodisWatch),
 }
 
 /// Finds what `job` reads; a run that is resumed needs it as it was.
-pub(crate) async fn find(job: &Job, state: Option<&State>) -> Result<Found> {
+pub(super) async fn find(job: &Job, state: Option<&State>) -> Result<Found> {
     Ok(match &job.from {
         Endpoint::File(path) => {
             refuse_writes(job, path).await?;
@@ -69,8 +69,17 @@ pub(crate) async fn find(job: &Job, state: Option<&State>) -> Result<Found> {
 }
 
 impl Found {
+    /// The servers, as far as they can be asked.
+    pub(super) async fn primaries(&self) -> Result<Vec<NodeAddress>> {
+        match self {
+            Self::Live(shards) => shards.addresses().await,
+            Self::File(_) => Ok(Vec::new()),
+            Self::Codis(watch) => Ok(precheck::primaries(watch.topology())),
+        }
+    }
+
     /// How many shards there are.
-    pub(crate) fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         match self {
             Self::Live(shards) => shards.count(),
             Self::File(_) => 1,
@@ -79,7 +88,7 @@ impl Found {
     }
 
     /// See [`Shards::layout`].
-    pub(crate) fn layout(&self) -> Option<String> {
+    pub(super) fn layout(&self) -> Option<String> {
         match self {
             Self::Live(shards) => shards.layout(),
             _ => None,
@@ -87,13 +96,13 @@ impl Found {
     }
 
     /// Opens it, translating for `target`. Nothing is written before.
-    pub(crate) async fn open(
+    pub(super) async fn open(
         self,
         job: &Job,
         target: Target,
         multi_key: bool,
         durables: Vec<Durable>,
-        output: &Output,
+        output: &mut dyn Observer,
     ) -> Result<Opened> {
         let translate = job.translation(multi_key);
         let options = ReplicaOptions::default()
@@ -161,7 +170,13 @@ async fn file(path: &Path, target: Target, translate: TranslateOptions) -> Resul
 }
 
 /// The servers that do not let themselves be replicated, read by `SCAN`.
-async fn scan(job: &Job, target: Target, translate: TranslateOptions, error: Error, output: &Output) -> Result<Opened> {
+async fn scan(
+    job: &Job,
+    target: Target,
+    translate: TranslateOptions,
+    error: Error,
+    output: &mut dyn Observer,
+) -> Result<Opened> {
     let addresses: Vec<NodeAddress> = match &job.from {
         Endpoint::Node { address, .. } => vec![address.clone()],
         Endpoint::Shards(addresses) => addresses.clone(),

@@ -8,29 +8,62 @@ use rdts_core::translate::{OnConflict, TranslateOptions};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
 use rdts_sink::FileFormat;
 
-use crate::cli::OnLost;
-
 /// A migration between two places of the user's.
-#[derive(Debug)]
-pub(crate) struct Job {
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Job {
+    /// Where the data is.
     pub from: Endpoint,
+    /// Where it goes.
     pub to: Endpoint,
     /// End with the snapshot.
     pub full: bool,
     /// End when caught up.
     pub until_caught_up: bool,
+    /// What to do with keys that the target has.
     pub on_conflict: OnConflict,
+    /// How long servers are waited for.
     pub deadlines: Deadlines,
     /// Where the state of a resumable run is kept.
     pub state: Option<PathBuf>,
     /// The name of the task.
     pub task: Option<String>,
+    /// What to do when a source cannot go on where the run before ended.
     pub on_lost: OnLost,
 }
 
+/// What to do when a source cannot go on where the run before ended.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLost {
+    /// Say why.
+    #[default]
+    Stop,
+    /// Empty the target, which had to be empty when the task began, and copy again.
+    Restart,
+}
+
 impl Job {
+    /// All that `from` has and every write that follows, to `to`, until somebody says that it is enough; a file is read to its end.
+    pub fn new(from: Endpoint, to: Endpoint) -> Self {
+        Self {
+            full: matches!(from, Endpoint::File(_)),
+            from,
+            to,
+            until_caught_up: false,
+            on_conflict: OnConflict::Fail,
+            deadlines: Deadlines::default(),
+            state: None,
+            task: None,
+            on_lost: OnLost::Stop,
+        }
+    }
+
     /// Refuses what no migration can be, before anybody is asked anything.
-    pub(crate) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) and [`Unsupported`](ErrorKind::Unsupported), with the option of `migrate` that is to blame.
+    pub fn check(&self) -> Result<()> {
         let config = |text: &str| Err(Error::new(ErrorKind::Config, text));
         match &self.from {
             Endpoint::Memory => return config("--from: memory: can only be a target"),
@@ -80,12 +113,12 @@ impl Job {
     }
 
     /// The one database that is read; `None` means all of them.
-    pub(crate) fn source_db(&self) -> Option<u32> {
+    pub(super) fn source_db(&self) -> Option<u32> {
         named_db(&self.from)
     }
 
     /// The one database that is written to; `None` means all of them.
-    pub(crate) fn target_db(&self) -> Option<u32> {
+    pub(super) fn target_db(&self) -> Option<u32> {
         let from = self.source_db()?;
         Some(match (&self.to, named_db(&self.to)) {
             (_, Some(db)) => db,
@@ -96,7 +129,7 @@ impl Job {
     }
 
     /// How what is read is translated for a target that takes commands with any keys, or only with those of one slot.
-    pub(crate) fn translation(&self, multi_key: bool) -> TranslateOptions {
+    pub(super) fn translation(&self, multi_key: bool) -> TranslateOptions {
         let options = TranslateOptions::default().on_conflict(self.on_conflict).group_strings(multi_key);
         match (self.source_db(), self.target_db()) {
             (Some(from), Some(to)) => options.rules(Rules::one_db(from, to)),

@@ -1,0 +1,42 @@
+//! What became of all that was read, as JSON.
+
+use rdts_core::ledger::Ledger;
+use serde_json::{Value, json};
+
+/// What became of every key and command that was read.
+pub fn json(ledger: &Ledger) -> Value {
+    let (intake, counts) = (ledger.intake, ledger.counts);
+    json!({
+        "keys": {
+            "read": intake.keys,
+            "done": ledger.keys,
+            "kept": counts.kept,
+            "left_out": {
+                "expired": intake.expired,
+                "empty": intake.empty,
+                "other_databases": intake.keys_of_other_dbs,
+                "filtered": intake.filtered_keys,
+                "other_shards": intake.keys_elsewhere,
+            },
+            "on_their_way": ledger.keys_on_their_way(),
+        },
+        "commands": {
+            "read": intake.commands,
+            "rewritten": intake.rewritten,
+            "done": ledger.writes,
+            "script_errors": counts.script_errors,
+            "impossible": counts.impossible,
+            "left_out": {
+                "messages": intake.messages,
+                "functions": intake.function_changes,
+                "slot_moves": intake.cluster,
+                "other_databases": intake.commands_of_other_dbs,
+                "filtered": intake.filtered_commands,
+                "other_shards": intake.elsewhere,
+            },
+            "on_their_way": ledger.commands_on_their_way(),
+        },
+        "left_out": { "functions": intake.functions, "module_data": intake.module_aux },
+        "balanced": ledger.is_balanced(),
+    })
+}
