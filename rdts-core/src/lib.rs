@@ -104,6 +104,7 @@ pub mod fleet;
 pub mod ledger;
 pub mod net;
 pub mod pipeline;
+pub mod precheck;
 pub mod primary;
 pub mod protection;
 pub mod record;

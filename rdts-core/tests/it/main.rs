@@ -7,6 +7,7 @@ mod aof;
 mod codis;
 mod command;
 mod pipeline;
+mod precheck;
 mod primary;
 mod protection;
 mod reconnect;
