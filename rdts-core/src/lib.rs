@@ -115,6 +115,7 @@ pub mod slot;
 pub mod source;
 pub mod spool;
 pub mod translate;
+pub mod verify;
 
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind, Result};

@@ -240,6 +240,12 @@ pub struct StringChunk<'a> {
 }
 
 impl<'a> StringChunk<'a> {
+    /// A piece of a string of `total_len` bytes that starts at `offset`: for those who read strings elsewhere than in a file.
+    #[must_use]
+    pub const fn new(total_len: u64, offset: u64, data: &'a [u8]) -> Self {
+        Self { total_len, offset, data, int: None }
+    }
+
     /// Whether the piece is the whole string.
     #[must_use]
     pub fn is_whole(&self) -> bool {
