@@ -34,6 +34,7 @@
 //! - Memory does not depend on the number of keys: pages, at most 12 MiB of candidates, and 2 MiB of values for each of the
 //!   [connections](VerifyOptions::connections). A single element of a big value is in memory as a whole. Values of modules and arrays whose payload is
 //!   longer than 16 MiB are not read and reported as unsettled.
+//! - With rules that rename keys or put several databases into one, keys that the target has too many are not looked for; the report says so.
 //! - Slots that move while keys are listed hide keys: if they did, the end is an [error](crate::ErrorKind::Topology).
 //! - How long a key was idle, and the counters of its use, are not compared; functions and scripts are no keys.
 //! - Servers before 4.0 do not tell the size of a value: there, collections count 64 bytes for each element.
@@ -67,8 +68,8 @@ mod side;
 mod wire;
 
 use std::hash::{DefaultHasher, Hasher};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -134,9 +135,24 @@ struct Context {
     candidates: AtomicU64,
     total: AtomicU64,
     bytes: AtomicU64,
+    /// Rules have given some key another name.
+    renamed: AtomicBool,
+    /// The source's databases that have keys.
+    databases: Mutex<Vec<u32>>,
 }
 
 impl Context {
+    fn source_databases(&self) -> Vec<u32> {
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn saw_databases(&self, databases: impl Iterator<Item = u32>) {
+        let mut known = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(databases);
+        known.sort_unstable();
+        known.dedup();
+    }
+
     fn source(&self) -> Arc<Side> {
         Arc::clone(&self.source)
     }
@@ -178,10 +194,14 @@ impl Verifier {
     /// without one of the source; [`Auth`](ErrorKind::Auth) if the user may not `SCAN`, `DUMP` or `PTTL`; what finding and connecting to
     /// them says. All name the endpoint or node.
     pub async fn open(from: &Endpoint, to: &Endpoint, options: VerifyOptions) -> Result<Self> {
-        let names = Mapping::new(from, to)?;
+        let names = Mapping::new(from, to, options.rules.clone())?;
         let find = Side::find(from, options.deadlines);
         let (source, target) = tokio::try_join!(find, Side::find(to, options.deadlines))?;
         let counter = AtomicU64::default;
+        let named = match from {
+            Endpoint::Node { db, .. } | Endpoint::Sentinel { db, .. } => db.iter().copied().collect(),
+            _ => vec![0],
+        };
         let context = Context {
             from: from.clone(),
             to: to.clone(),
@@ -195,6 +215,9 @@ impl Verifier {
             candidates: counter(),
             total: counter(),
             bytes: counter(),
+            renamed: AtomicBool::new(false),
+            // What the rules say of a database without keys counts as well, if URLs name it.
+            databases: Mutex::new(named),
         };
         Ok(Self { context: Arc::new(context) })
     }
@@ -225,7 +248,11 @@ impl Verifier {
         let settling = tokio::spawn(settle::run(Arc::clone(&context), candidates));
         let passed = async {
             pass::run(&context, Direction::Forward, &found).await?;
-            pass::run(&context, Direction::Back, &found).await
+            report.notes.extend(context.why_not_back());
+            if report.notes.is_empty() {
+                pass::run(&context, Direction::Back, &found).await?;
+            }
+            Ok(())
         }
         .await;
         drop(found);
@@ -257,6 +284,7 @@ impl Context {
         let deadlines = self.options.deadlines;
         let (source, target) =
             tokio::try_join!(count::keys(&self.source, deadlines), count::keys(&self.target, deadlines))?;
+        self.saw_databases(source.keys().copied());
         let total = |counts: &std::collections::BTreeMap<u32, u64>| counts.values().sum::<u64>();
         self.total.store(total(&source) + total(&target), Ordering::Relaxed);
         if self.options.mode != Mode::Sample {
@@ -269,6 +297,20 @@ impl Context {
         let most = if fraction < 1.0 { (fraction * u64::MAX as f64) as u64 } else { u64::MAX };
         self.sampled.store(most, Ordering::Relaxed);
         Ok(fraction)
+    }
+
+    /// Why the target's keys cannot be looked for in the source.
+    fn why_not_back(&self) -> Option<String> {
+        if self.renamed.load(Ordering::Relaxed) {
+            return Some(
+                "keys have other names in the target: those that it has too many were not looked for".to_owned(),
+            );
+        }
+        let all = self.source_databases();
+        let several =
+            |db: &u32| self.names.target_db(*db).is_some_and(|target| self.names.source_dbs(target, &all).len() > 1);
+        let text = "several databases are one in the target: keys that it has too many were not looked for";
+        all.iter().any(several).then(|| text.to_owned())
     }
 
     /// Keys that move while they are listed may be listed by neither node.

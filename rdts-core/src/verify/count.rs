@@ -61,15 +61,22 @@ async fn look(context: &Context, own: Option<&BTreeMap<u32, u64>>) -> Result<Vec
     let (source, target) = tokio::try_join!(keys(&source, deadlines), keys(&target, deadlines))?;
     let mut counts: BTreeMap<u32, DatabaseCount> = BTreeMap::new();
     let count = |db| DatabaseCount { db, source: 0, target: 0 };
+    context.saw_databases(source.keys().copied());
     for (db, keys) in source {
         if context.names.target_db(db).is_some() {
             counts.entry(db).or_insert_with(|| count(db)).source = keys;
         }
     }
+    let of_source: Vec<u32> = context.source_databases();
     for (target_db, keys) in target {
-        if let Some(db) = context.names.source_db(target_db) {
-            let own = own.and_then(|own| own.get(&target_db)).copied().unwrap_or(0);
-            counts.entry(db).or_insert_with(|| count(db)).target = keys.saturating_sub(own);
+        let own = own.and_then(|own| own.get(&target_db)).copied().unwrap_or(0);
+        let sources = context.names.source_dbs(target_db, &of_source);
+        let Some(db) = sources.first() else { continue };
+        counts.entry(*db).or_insert_with(|| count(*db)).target = keys.saturating_sub(own);
+        // Several in one count as the first of them.
+        for other in &sources[1..] {
+            let moved = counts.remove(other).map_or(0, |count| count.source);
+            counts.entry(*db).or_insert_with(|| count(*db)).source += moved;
         }
     }
     Ok(counts.into_values().collect())

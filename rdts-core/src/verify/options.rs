@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fence::BoxFence;
 use crate::control::Control;
+use crate::filter::Rules;
 use crate::net::Deadlines;
 
 /// What is compared.
@@ -14,7 +15,8 @@ use crate::net::Deadlines;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Mode {
-    /// How many keys each database has. No key is looked at, so that a key too many makes up for one that is missing.
+    /// How many keys each database has. No key is looked at, so that a key too many makes up for one that is missing, and rules that
+    /// leave keys out or rename them are not applied, but for those about databases.
     Count,
     /// Which keys there are; their type, length and expiry. Finds missing and extra keys, other types, more or fewer elements (bytes of a
     /// string), expiries; not other contents of the same length, nor what is pending in a stream.
@@ -70,6 +72,9 @@ pub struct VerifyOptions {
     pub control: Control,
     /// How long to wait for servers.
     pub deadlines: Deadlines,
+    /// What is wanted of the source, and what it is called in the target. With rules, databases that URLs name do not count. Default: all of it,
+    /// under the same names.
+    pub rules: Option<Arc<Rules>>,
     /// Knows when the target has what the source had. Without one, time alone has to tell. Default: none.
     pub fence: Option<Arc<BoxFence>>,
 }
@@ -90,6 +95,7 @@ impl Default for VerifyOptions {
             page: 500,
             control: Control::default(),
             deadlines: Deadlines::default(),
+            rules: None,
             fence: None,
         }
     }
@@ -124,6 +130,7 @@ setters! {
     page: u32,
     control: Control,
     deadlines: Deadlines,
+    rules: Option<Arc<Rules>>,
 }
 
 impl VerifyOptions {

@@ -60,7 +60,14 @@ impl Pair {
         let started = tokio::time::Instant::now();
         loop {
             let mut found = Vec::new();
-            let mut find = |at, verdict, source, target| found.push((at, verdict, source, target));
+            let names_of = Arc::clone(&self.context);
+            let mut find = |at, verdict, source, target| {
+                // Of a type that is not wanted, whatever the target has is its own.
+                let wanted = |face| !matches!(face, Face::Present(present) if !names_of.names.takes(present.kind));
+                if wanted(source) {
+                    found.push((at, verdict, source, target));
+                }
+            };
             match self.try_compare(names, &mut find).await {
                 Ok(()) => {
                     found.into_iter().for_each(|(at, verdict, source, target)| different(at, verdict, source, target));

@@ -1,6 +1,7 @@
 //! Going through all keys of one side.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use rdts_resp::ReplyRef;
@@ -106,12 +107,13 @@ async fn scan(
     let mut connection = Connection::open(address, deadlines).await?;
     let databases = databases(&mut connection).await?;
     drop(connection);
+    let of_source = context.source_databases();
     let mut wire = Wire::open(address, deadlines).await?;
     let count = context.options.page.max(1).to_string();
     for db in databases {
         let wanted = match direction {
             Direction::Forward => context.names.target_db(db).is_some(),
-            Direction::Back => context.names.source_db(db).is_some(),
+            Direction::Back => !context.names.source_dbs(db, &of_source).is_empty(),
         };
         if !wanted {
             continue;
@@ -120,6 +122,9 @@ async fn scan(
         let mut failing: Option<tokio::time::Instant> = None;
         loop {
             let mut page = Page { node, db, keys: Keys::default(), target_db: db, target_keys: Keys::default() };
+            if let (Direction::Back, [source, ..]) = (direction, &*context.names.source_dbs(db, &of_source)) {
+                page.db = *source;
+            }
             let next = scan_page(context, direction, &mut wire, db, &cursor, &count, &mut page).await;
             match next {
                 Ok(next) => {
@@ -187,14 +192,16 @@ async fn scan_page(
                     if let Some((target_db, target_key)) = context.names.target(db, key) {
                         page.keys.push(key);
                         page.target_db = target_db;
+                        if *target_key != *key {
+                            context.renamed.store(true, Ordering::Relaxed);
+                        }
                         page.target_keys.push(&target_key);
                     }
                 }
                 Direction::Back => {
-                    if let Some(source_db) = context.names.source_db(db) {
-                        page.db = source_db;
+                    // What the rules do not let through, or call otherwise, is none of the source's.
+                    if context.names.target(page.db, key).is_some_and(|(_, name)| *name == *key) {
                         page.keys.push(key);
-                        page.target_db = db;
                         page.target_keys.push(key);
                     }
                 }

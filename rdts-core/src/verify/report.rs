@@ -170,7 +170,7 @@ pub struct DatabaseCount {
     pub db: u32,
     /// Keys in the source.
     pub source: u64,
-    /// Keys in the target, without those that RDTS keeps there for itself.
+    /// Keys in the target's database that it goes to, without those that RDTS keeps there for itself.
     pub target: u64,
 }
 
@@ -196,6 +196,9 @@ pub struct Report {
     pub in_motion: u64,
     /// Differences that were repaired.
     pub repaired: u64,
+    /// What could not be compared, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// With [`Mode::Count`]: the databases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<DatabaseCount>,
@@ -217,6 +220,7 @@ impl Report {
             differences: Differences::default(),
             in_motion: 0,
             repaired: 0,
+            notes: Vec::new(),
             databases: Vec::new(),
             keys: Vec::new(),
             seconds: 0.0,
@@ -234,6 +238,9 @@ impl fmt::Display for Report {
         let all = self.differences.total() + self.repaired;
         if all > listed {
             writeln!(f, "… and {} more", all - listed)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
         }
         for DatabaseCount { db, source, target } in &self.databases {
             let sign = if source == target { "" } else { "  <- not the same" };

@@ -14,3 +14,4 @@ mod reconnect;
 mod replica;
 mod resume;
 mod slot;
+mod verify;
