@@ -35,6 +35,7 @@
 //!   [connections](VerifyOptions::connections). A single element of a big value is in memory as a whole. Values of modules and arrays whose payload is
 //!   longer than 16 MiB are not read and reported as unsettled.
 //! - With rules that rename keys or put several databases into one, keys that the target has too many are not looked for; the report says so.
+//! - `SWAPDB` while keys are listed hides keys; the report says so.
 //! - Slots that move while keys are listed hide keys: if they did, the end is an [error](crate::ErrorKind::Topology).
 //! - How long a key was idle, and the counters of its use, are not compared; functions and scripts are no keys.
 //! - Servers before 4.0 do not tell the size of a value: there, collections count 64 bytes for each element.
@@ -80,6 +81,7 @@ pub use report::{DatabaseCount, Difference, DifferenceKind, Differences, Report,
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::{Connection, info_field};
 use names::Mapping;
 use pass::Direction;
 use side::Side;
@@ -243,6 +245,7 @@ impl Verifier {
             return Ok(report);
         }
         report.fraction = context.measure().await?;
+        let swaps = context.swaps().await;
         // Few, since those that are found wait where they are while others are looked at again.
         let (found, candidates) = mpsc::channel(1024);
         let settling = tokio::spawn(settle::run(Arc::clone(&context), candidates));
@@ -265,6 +268,10 @@ impl Verifier {
             .await
             .map_err(|error| Error::new(ErrorKind::Interrupted, "the comparison was aborted").with_source(error))??;
         context.check_layout().await?;
+        if context.swaps().await != swaps {
+            let text = "databases were swapped (SWAPDB) while keys were listed: keys may have been missed";
+            report.notes.push(text.to_owned());
+        }
         report.differences = settled.differences;
         report.keys = settled.keys;
         report.in_motion = settled.in_motion;
@@ -297,6 +304,21 @@ impl Context {
         let most = if fraction < 1.0 { (fraction * u64::MAX as f64) as u64 } else { u64::MAX };
         self.sampled.store(most, Ordering::Relaxed);
         Ok(fraction)
+    }
+
+    /// How often databases were swapped on each node, where servers tell.
+    async fn swaps(&self) -> Vec<Option<String>> {
+        let mut swaps = Vec::new();
+        for node in self.source.nodes.iter().chain(&self.target.nodes) {
+            let asked = async {
+                let info = Connection::open(&node.address, self.options.deadlines).await?.info("commandstats").await?;
+                let calls = info_field(&info, "cmdstat_swapdb").and_then(|stats| stats.split(',').next());
+                Ok::<_, Error>(calls.map(str::to_owned))
+            };
+            // Whoever may not ask, or asks a node that is gone, learns nothing; that is no reason to fail.
+            swaps.push(asked.await.unwrap_or_default());
+        }
+        swaps
     }
 
     /// Why the target's keys cannot be looked for in the source.
