@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdts_core::verify::{Fence, Mode};
+use rdts_core::verify::{Fence, Mode, Report, VerifyOptions};
 use rdts_core::{ErrorKind, Result};
 use rdts_testkit::{FillOptions, Load, LoadOptions, Server, fill};
 
@@ -49,34 +49,44 @@ async fn equal_data_under_20_000_writes_a_second() {
     options.strings = 30_000;
     fill(&*source, &options);
     follow(&source, &target);
-    for (mode, fenced, swapped) in [
-        (Mode::Outline, true, false),
-        (Mode::Outline, false, true),
-        (Mode::Full, true, false),
-        (Mode::Full, false, false),
-        (Mode::Full, false, true),
-    ] {
-        let load = load(&source, swapped);
-        let mut options = quick().mode(mode).patience(LONG).interval(Duration::from_millis(300));
-        if fenced {
-            options = options.fence(Replica { source: Arc::clone(&source), target: Arc::clone(&target) });
-        }
-        let before = load.commands();
-        let report = verify(&source.url(), &target.url(), options).await;
-        assert!(load.commands() > before, "nothing was written meanwhile");
-        load.stop();
-        assert!(report.equal && report.keys.is_empty(), "{mode:?}, fence {fenced}: {report}");
-        // Whether databases are swapped just then is a matter of luck.
-        assert!(report.compared >= 30_300 || swapped && report.notes.len() == 1, "{report}");
+    for (mode, fenced) in [(Mode::Outline, true), (Mode::Full, true), (Mode::Full, false)] {
+        let report = under_load(&source, &target, mode, fenced, false).await;
+        assert!(report.compared >= 30_300, "{report}");
     }
-    let load = load(&source, false);
-    // A difference is found all the same.
+    // A difference is found all the same, and repaired.
     target.cmd(&["CONFIG", "SET", "replica-read-only", "no"]);
     target.cmd(&["SET", "string:7", "changed by somebody"]);
-    let report =
-        verify(&source.url(), &target.url(), quick().patience(LONG).interval(Duration::from_millis(300))).await;
-    assert_eq!((report.differences.total(), &report.keys[0].key[..]), (1, &b"string:7"[..]), "{report}");
+    let load = load(&source, false);
+    for repair in [false, true] {
+        let fence = Replica { source: Arc::clone(&source), target: Arc::clone(&target) };
+        let report = verify(&source.url(), &target.url(), slow().fence(fence).repair(repair)).await;
+        let keys: Vec<_> = report.keys.iter().map(|key| (&key.key[..], key.repaired)).collect();
+        assert_eq!(keys, [(&b"string:7"[..], repair)], "{report}");
+    }
     load.stop();
+    // Swapped databases hide keys; the report says so if it happened just then.
+    for mode in [Mode::Outline, Mode::Full] {
+        let report = under_load(&source, &target, mode, false, true).await;
+        assert!(report.compared >= 30_300 || report.notes.len() == 1, "{report}");
+    }
+}
+
+fn slow() -> VerifyOptions {
+    quick().patience(LONG).interval(Duration::from_millis(300))
+}
+
+async fn under_load(source: &Arc<Server>, target: &Arc<Server>, mode: Mode, fenced: bool, swapped: bool) -> Report {
+    let load = load(source, swapped);
+    let mut options = slow().mode(mode);
+    if fenced {
+        options = options.fence(Replica { source: Arc::clone(source), target: Arc::clone(target) });
+    }
+    let before = load.commands();
+    let report = verify(&source.url(), &target.url(), options).await;
+    assert!(load.commands() > before, "nothing was written meanwhile");
+    load.stop();
+    assert!(report.equal && report.keys.is_empty(), "{mode:?}, fence {fenced}: {report}");
+    report
 }
 
 #[tokio::test(flavor = "multi_thread")]
