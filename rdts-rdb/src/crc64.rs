@@ -30,6 +30,12 @@ impl Running {
         Self { digest: Digest::new(CrcAlgorithm::Crc64Redis), ahead: 0 }
     }
 
+    /// The checksum of what was consumed, if all that was shown and is not consumed is in `data`.
+    pub(crate) fn so_far(&self, data: &[u8]) -> Option<u64> {
+        let ahead = data.get(..self.ahead)?;
+        Some(ahead.iter().rev().fold(self.digest.finalize(), |crc, &b| undo(crc, b)))
+    }
+
     /// The first `n` bytes of `data` are consumed.
     #[inline]
     pub(crate) fn consume(&mut self, data: &[u8], n: usize) {
@@ -55,6 +61,14 @@ impl Running {
     pub(crate) fn finish(&mut self, data: &[u8], n: usize) -> u64 {
         self.consume(data, n);
         data[n..n + self.ahead].iter().rev().fold(self.digest.finalize(), |crc, &b| undo(crc, b))
+    }
+}
+
+/// Goes on behind bytes with this checksum.
+impl From<u64> for Running {
+    fn from(checksum: u64) -> Self {
+        // It starts at 0 and is not inverted at the end: the register is the checksum.
+        Self { digest: Digest::new_with_init_state(CrcAlgorithm::Crc64Redis, checksum), ahead: 0 }
     }
 }
 

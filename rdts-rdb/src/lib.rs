@@ -87,6 +87,8 @@
 //! assert!(matches!(error.as_rdb().unwrap().kind(), ErrorKind::Duplicate(_)));
 //! ```
 //!
+//! **Going on later**: a [`ResumePoint`] is what a parser knows between two keys, in a few bytes that another one goes on with.
+//!
 //! # What comes from where
 //!
 //! Untrusted input cannot make the parser allocate more than [`Limits`] admit, and never more than twice what has really arrived. Raw values
@@ -142,7 +144,7 @@ pub use filter::KeyFilter;
 pub use limits::Limits;
 pub use module::{ModuleId, ModuleItem, ModuleName};
 pub use options::{ParserOptions, ValueMode};
-pub use parser::{Parser, Progress};
+pub use parser::{NotAPoint, Parser, Progress, ResumePoint};
 pub use reader::Reader;
 pub use str::{IntBuffer, Str};
 pub use stream::{StreamConsumer, StreamEntry, StreamFields, StreamGroup, StreamId, StreamMeta, StreamPending};

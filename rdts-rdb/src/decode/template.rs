@@ -12,7 +12,7 @@ use crate::tok::{Buffers, Maybe, Source, Span, StrTok, Tok};
 use crate::token::{self, Halt, Leaf};
 
 /// Field names, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Template {
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -21,6 +21,11 @@ pub(crate) struct Template {
 impl Template {
     pub(crate) fn size(&self) -> usize {
         self.bytes.len() + self.ends.len() * size_of::<usize>()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(&start, &end)| &self.bytes[start..end])
     }
 
     /// Appends a name; names ascend by length and then by bytes.
@@ -42,7 +47,7 @@ fn push_name(bytes: &mut Vec<u8>, ends: &mut Vec<usize>, name: &[u8]) -> Result<
 }
 
 /// The templates that a file has defined.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Templates {
     by_id: HashMap<u64, Template>,
     bytes: usize,
@@ -52,6 +57,10 @@ impl Templates {
     /// What they take, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Template)> {
+        self.by_id.iter().map(|(id, template)| (*id, template))
     }
 
     pub(crate) fn define(&mut self, id: u64, template: Template, limits: &Limits) -> Result<(), ErrorKind> {

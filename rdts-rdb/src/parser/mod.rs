@@ -1,8 +1,11 @@
 //! The parser: container, records and keys; values it leaves to the decoder or the scanner.
 
+mod point;
 mod records;
 mod unique;
 mod values;
+
+use std::sync::Arc;
 
 use crate::crc64::Running;
 use crate::decode::template::{Template, Templates};
@@ -18,6 +21,7 @@ use crate::validate::Validator;
 use crate::value_type::ValueType;
 use crate::version::Version;
 
+pub use point::{NotAPoint, ResumePoint};
 use unique::UniqueKeys;
 
 /// How much may be passed over without an event before the parser says so. Keeps the caller's buffer small without an event for every trifle.
@@ -55,6 +59,8 @@ const MOST_WANTED: usize = 1 << 20;
 pub struct Parser {
     options: ParserOptions,
     version: Version,
+    /// The database that is selected.
+    db: u64,
     state: State,
     /// Absolute offset of the first byte of the slice that is given next.
     offset: u64,
@@ -75,7 +81,7 @@ pub struct Parser {
     walked: usize,
     value_start: u64,
     buffers: Buffers,
-    templates: Templates,
+    templates: Arc<Templates>,
     defining: Template,
     /// Member of KeyDB's sub-key expiry whose time has not come yet.
     subkey: Option<Vec<u8>>,
@@ -189,6 +195,7 @@ impl Parser {
         Self {
             options,
             version: Version::redis(0),
+            db: 0,
             state: State::Header,
             offset: 0,
             scanned: 0,
@@ -203,7 +210,7 @@ impl Parser {
             walked: 0,
             value_start: 0,
             buffers: Buffers::default(),
-            templates: Templates::default(),
+            templates: Arc::default(),
             defining: Template::default(),
             subkey: None,
             unique: options.unique_keys.then(Box::default),

@@ -1,5 +1,7 @@
 //! What stands between the values.
 
+use std::sync::Arc;
+
 use super::{Parser, State};
 use crate::decode::{self, Found, template::Template};
 use crate::error::{ErrorKind, Limit};
@@ -187,6 +189,7 @@ impl Parser {
             opcode::EOF => return self.end(data, at, next).map(Some),
             opcode::SELECT_DB => {
                 let (db, next) = token::length(data, next)?;
+                self.db = db;
                 if let Some(unique) = &mut self.unique {
                     unique.db = db;
                 }
@@ -323,7 +326,8 @@ impl Parser {
         let at = self.scanned;
         if left == 0 {
             let template = std::mem::take(&mut self.defining);
-            self.templates.define(id, template, &self.options.limits).map_err(|kind| Halt::fail(kind, at))?;
+            let templates = Arc::make_mut(&mut self.templates);
+            templates.define(id, template, &self.options.limits).map_err(|kind| Halt::fail(kind, at))?;
             self.state = State::Records;
             return Ok(Some(Tok::HashTemplate { id, fields }));
         }

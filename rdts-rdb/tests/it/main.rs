@@ -13,6 +13,7 @@ mod limits;
 mod modes;
 mod readers;
 mod records;
+mod resume;
 mod servers;
 mod sha256;
 mod write;
