@@ -21,12 +21,13 @@
 //! |---|---|
 //! | 0..4 | `RDTS` |
 //! | 4 | `H`: the head of the segment, its first record; `D`: data |
-//! | 5..8 | 0 |
+//! | 5..8 | 2: the version of the format; 0; 0 |
 //! | 8..12 | length of the payload |
 //! | 12..20 | the place of its first byte |
 //! | 20..28 | the number of a segment and a byte in it: all before that was safe on the disk when this was written |
-//! | 28..32 | CRC-32C of the payload |
-//! | 32..36 | CRC-32C of the header up to here |
+//! | 28..36 | when the payload came from the source, in ms since 1970; 0 in a head |
+//! | 36..40 | CRC-32C of the payload |
+//! | 40..44 | CRC-32C of the header up to here |
 //!
 //! The head is text: the version of the format, where the segment begins, how the snapshot's end is told, and the names of the history
 //! so far (replication id, the offset from which on it is that, the database that is selected there).
@@ -48,6 +49,7 @@ mod consumer;
 mod format;
 mod found;
 mod mark;
+mod point;
 mod reader;
 mod recover;
 mod segment;
@@ -67,7 +69,7 @@ use crate::record::{Position, ReplicationId};
 use crate::replica::Framing;
 
 pub(crate) use consumer::Consumer;
-pub(crate) use found::{Found, blocking};
+pub(crate) use found::{Beginning, Found, blocking};
 pub(crate) use reader::Reader;
 pub(crate) use shared::{Piece, Shared};
 pub(crate) use syncer::Syncer;

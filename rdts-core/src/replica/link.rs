@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use rdts_resp::encode;
@@ -80,7 +80,8 @@ const BLOCK: u32 = 256 << 10;
 /// After a read of less than this it pays to wait a moment for more.
 const SMALL: usize = 32 << 10;
 
-type Block = (Bytes, OwnedSemaphorePermit);
+/// Bytes, and when they were read, in ms since 1970.
+type Block = (Bytes, u64, OwnedSemaphorePermit);
 
 /// A link to a primary that has agreed to send: the bytes of its RDB (if any) and then of its stream, and the
 /// acknowledgements that keep it alive.
@@ -91,6 +92,8 @@ pub struct ReplicaLink {
     sync: Sync,
     framing: Option<Framing>,
     blocks: mpsc::UnboundedReceiver<Result<Block>>,
+    /// When what was taken last was read.
+    arrived: u64,
     ack: Acknowledged,
     _tasks: JoinSet<()>,
 }
@@ -168,7 +171,8 @@ impl ReplicaLink {
                 std::future::pending::<()>().await;
             });
         }
-        Ok(Self { address: address.clone(), sync, framing, blocks, ack, _tasks: tasks })
+        let arrived = unix_ms();
+        Ok(Self { address: address.clone(), sync, framing, blocks, arrived, ack, _tasks: tasks })
     }
 
     /// What the primary agreed to.
@@ -208,10 +212,16 @@ impl ReplicaLink {
         }
     }
 
-    fn take(&self, block: Result<Block>, buffer: &mut BytesMut) -> Result<()> {
-        let (bytes, _permit) = block.map_err(|error| error.at(&self.address))?;
+    fn take(&mut self, block: Result<Block>, buffer: &mut BytesMut) -> Result<()> {
+        let (bytes, arrived, _permit) = block.map_err(|error| error.at(&self.address))?;
+        self.arrived = arrived;
         append(buffer, bytes);
         Ok(())
+    }
+
+    /// When the bytes that were taken last came from the socket, in ms since 1970.
+    pub fn arrived(&self) -> u64 {
+        self.arrived
     }
 
     /// The offset to tell the primary from now on: everything up to it is applied.
@@ -247,6 +257,11 @@ pub(crate) fn append(buffer: &mut BytesMut, bytes: Bytes) {
     }
 }
 
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
+    u64::try_from(now).unwrap_or(u64::MAX)
+}
+
 fn closed() -> Error {
     Error::new(ErrorKind::Disconnected, "the primary closed the connection")
 }
@@ -262,12 +277,12 @@ async fn read(
     let mut block = first;
     loop {
         if !block.is_empty() {
-            let bytes = block.split().freeze();
+            let (bytes, arrived) = (block.split().freeze(), unix_ms());
             // A block is never larger than the room; what the handshake left is smaller.
             let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             let Ok(permit) = room.clone().acquire_many_owned(size).await else { return };
             let small = bytes.len() < SMALL;
-            if blocks.send(Ok((bytes, permit))).is_err() {
+            if blocks.send(Ok((bytes, arrived, permit))).is_err() {
                 return;
             }
             // A primary sends its snapshot in pieces of 16 KiB. Taking several at a time costs both sides less, and a

@@ -59,6 +59,8 @@ pub struct ReplicaSource {
     target: Target,
     framing: Option<Framing>,
     buffer: BytesMut,
+    /// When the last bytes in the buffer came from the source, in ms since 1970.
+    arrived: u64,
     builder: BatchBuilder,
     intake: Intake,
     replid: ReplicationId,
@@ -133,6 +135,7 @@ impl ReplicaSource {
             target,
             framing: None,
             buffer: BytesMut::new(),
+            arrived: 0,
             builder: BatchBuilder::new(BATCH + BATCH / 4),
             intake: Intake::default(),
             replid,
@@ -213,9 +216,7 @@ impl Source for ReplicaSource {
     async fn acknowledge(&mut self, position: &Position) -> Result<()> {
         let applied = position.offset();
         self.ack.set(applied);
-        if position.is_stream() {
-            self.input.applied(applied);
-        }
+        self.input.applied(position);
         if self.wanted.is_some_and(|wanted| applied >= wanted) {
             self.wanted = None;
             self.ack.tell();

@@ -1,6 +1,6 @@
 //! RDB bytes → batches: what every source with a snapshot does.
 
-use rdts_rdb::{Event, Limits, Parser, ParserOptions, Progress};
+use rdts_rdb::{Event, Limits, Parser, ParserOptions, Progress, ResumePoint};
 
 use super::BATCH;
 use super::aof::ExpiryFloor;
@@ -20,6 +20,11 @@ pub(super) struct Snapshot {
     floor: Option<ExpiryFloor>,
     /// What is made of the bytes up to here is thrown away.
     skip_to: u64,
+    /// Where it can be gone on with, of what was read lately.
+    points: Vec<ResumePoint>,
+    /// The next of them is to be found behind this byte, and one whenever so many more were read.
+    next_point: u64,
+    points_every: u64,
 }
 
 /// Why [`Snapshot::advance`] returned.
@@ -36,9 +41,33 @@ pub(super) enum Step {
 impl Snapshot {
     /// `validate` has packed values walked through before they are passed on.
     pub(super) fn new(translator: SnapshotTranslator, validate: bool) -> Self {
-        let limits = Limits::new().chunk(WHOLE_STRING);
-        let options = ParserOptions::default().limits(limits).validate(validate);
-        Self { parser: Parser::with_options(options), translator, floor: None, skip_to: 0 }
+        Self::with(Parser::with_options(options(validate)), translator)
+    }
+
+    /// Goes on at `point`.
+    pub(super) fn resume(mut translator: SnapshotTranslator, validate: bool, point: &ResumePoint) -> Result<Self> {
+        let mut nothing = BatchBuilder::new(0);
+        for event in [Event::Header(point.version()), Event::SelectDb(point.db())] {
+            translator.event(&event, point.offset(), &mut nothing)?;
+        }
+        Ok(Self::with(Parser::resume(options(validate), point), translator))
+    }
+
+    fn with(parser: Parser, translator: SnapshotTranslator) -> Self {
+        let (points, next_point, points_every) = (Vec::new(), u64::MAX, 0);
+        Self { parser, translator, floor: None, skip_to: 0, points, next_point, points_every }
+    }
+
+    /// Notes where it can be gone on with, about every so many bytes.
+    pub(super) fn points_every(mut self, bytes: Option<u64>) -> Self {
+        self.points_every = bytes.unwrap_or(u64::MAX);
+        self.next_point = self.parser.offset().saturating_add(self.points_every);
+        self
+    }
+
+    /// The places that were found since this was called last.
+    pub(super) fn take_points(&mut self) -> impl Iterator<Item = ResumePoint> + '_ {
+        self.points.drain(..)
     }
 
     /// Keys do not expire before that: commands that follow may give them more time.
@@ -113,6 +142,12 @@ impl Snapshot {
         let start = self.parser.offset();
         let mut used = 0;
         loop {
+            if self.parser.offset() >= self.next_point
+                && let Some(point) = self.parser.resume_point(&data[used..])
+            {
+                self.next_point = point.offset().saturating_add(self.points_every);
+                self.points.push(point);
+            }
             let progress = self.parser.parse(&data[used..], eof).map_err(damaged)?;
             let (consumed, mut event) = match progress {
                 Progress::NeedMoreData(hint) => return Ok((used, Step::NeedMoreData(hint))),
@@ -137,6 +172,10 @@ impl Snapshot {
             }
         }
     }
+}
+
+fn options(validate: bool) -> ParserOptions {
+    ParserOptions::default().limits(Limits::new().chunk(WHOLE_STRING)).validate(validate)
 }
 
 fn damaged(error: rdts_rdb::Error) -> Error {

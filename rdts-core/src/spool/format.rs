@@ -7,11 +7,14 @@ use crate::record::ReplicationId;
 use crate::replica::Framing;
 
 /// Bytes in front of a record's payload.
-pub(super) const HEADER: usize = 36;
+pub(super) const HEADER: usize = 44;
 /// A payload is never longer: what claims to be is no record.
 pub(super) const MAX_PAYLOAD: usize = 4 << 20;
 pub(super) const MAGIC: [u8; 4] = *b"RDTS";
-const VERSION: &str = "rdts-spool 1";
+const VERSION: &str = "rdts-spool 2";
+/// Byte 5 of a header. Version 1 had 0 there, and no time.
+const FORMAT: u8 = 2;
+const HEADER_1: usize = 36;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -38,10 +41,12 @@ pub(super) struct Header {
     pub(super) at: u64,
     /// What was known to be safe on the disk when this was written.
     pub(super) synced: FilePlace,
+    /// When the payload came from the source, in ms since 1970.
+    pub(super) arrived: u64,
     checksum: u32,
 }
 
-fn crc(bytes: &[u8]) -> u32 {
+pub(super) fn crc(bytes: &[u8]) -> u32 {
     u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, bytes)).unwrap_or(u32::MAX)
 }
 
@@ -51,8 +56,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 
 impl Header {
     /// The header of a record with this payload.
-    pub(super) fn of(kind: Kind, payload: &[u8], at: u64, synced: FilePlace) -> Self {
-        Self { kind, len: payload.len(), at, synced, checksum: crc(payload) }
+    pub(super) fn of(kind: Kind, payload: &[u8], at: u64, arrived: u64, synced: FilePlace) -> Self {
+        Self { kind, len: payload.len(), at, synced, arrived, checksum: crc(payload) }
     }
 
     pub(super) fn encode(&self) -> [u8; HEADER] {
@@ -62,21 +67,23 @@ impl Header {
             Kind::Head => b'H',
             Kind::Data => b'D',
         };
+        bytes[5] = FORMAT;
         let len = u32::try_from(self.len).expect("payloads are cut to 4 MiB before they are written");
         bytes[8..12].copy_from_slice(&len.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.at.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.synced.segment.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.synced.byte.to_le_bytes());
-        bytes[28..32].copy_from_slice(&self.checksum.to_le_bytes());
-        let own = crc(&bytes[..32]);
-        bytes[32..].copy_from_slice(&own.to_le_bytes());
+        bytes[28..36].copy_from_slice(&self.arrived.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.checksum.to_le_bytes());
+        let own = crc(&bytes[..40]);
+        bytes[40..].copy_from_slice(&own.to_le_bytes());
         bytes
     }
 
     /// The header that `bytes` begin with, if they do.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..HEADER)?;
-        if !bytes.starts_with(&MAGIC) || word(bytes, 32) != crc(&bytes[..32]) || bytes[5..8] != [0; 3] {
+        if !bytes.starts_with(&MAGIC) || word(bytes, 40) != crc(&bytes[..40]) || bytes[5..8] != [FORMAT, 0, 0] {
             return None;
         }
         let kind = match bytes[4] {
@@ -85,15 +92,22 @@ impl Header {
             _ => return None,
         };
         let len = usize::try_from(word(bytes, 8)).ok().filter(|len| *len <= MAX_PAYLOAD)?;
-        let at = u64::from(word(bytes, 12)) | u64::from(word(bytes, 16)) << 32;
+        let long = |at| u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32;
         let synced = FilePlace { segment: word(bytes, 20), byte: word(bytes, 24) };
-        Some(Self { kind, len, at, synced, checksum: word(bytes, 28) })
+        Some(Self { kind, len, at: long(12), synced, arrived: long(28), checksum: word(bytes, 36) })
     }
 
     /// Whether this is the payload that was written.
     pub(super) fn fits(&self, payload: &[u8]) -> bool {
         payload.len() == self.len && crc(payload) == self.checksum
     }
+}
+
+/// Whether `bytes` begin with a record of the version before, which had no times.
+pub(super) fn is_version_1(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+        && bytes.get(5) == Some(&0)
+        && bytes.get(..HEADER_1).is_some_and(|header| word(header, 32) == crc(&header[..32]))
 }
 
 /// The payload of a segment's first record.
@@ -145,7 +159,7 @@ mod tests {
     #[test]
     fn headers_come_back_and_damaged_ones_do_not() {
         let synced = FilePlace { segment: 7, byte: u32::MAX };
-        let header = Header::of(Kind::Data, b"payload", u64::MAX - 5, synced);
+        let header = Header::of(Kind::Data, b"payload", u64::MAX - 5, u64::MAX - 7, synced);
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Some(header));
         assert!(header.fits(b"payload") && !header.fits(b"paylaod") && !header.fits(b"payloa"));
@@ -173,7 +187,7 @@ mod tests {
                 assert_eq!(decode_head(&payload), Some((contents, start)));
             }
         }
-        for text in ["", "rdts-spool 2\n", "rdts-spool 1\nsegment stream 1\nsnapshot none\n"] {
+        for text in ["", "rdts-spool 1\n", "rdts-spool 2\nsegment stream 1\nsnapshot none\n"] {
             assert_eq!(decode_head(text.as_bytes()), None);
         }
     }

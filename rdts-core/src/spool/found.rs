@@ -4,7 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
+use rdts_rdb::ResumePoint;
+
 use super::consumer::Consumer;
+use super::point;
 use super::recover::{Recovered, recover};
 use super::segment::{Directory, Segment, locate};
 use super::shared::Shared;
@@ -19,6 +22,21 @@ pub(crate) struct Found {
     directory: Directory,
     options: SpoolOptions,
     recovered: Option<Recovered>,
+    /// Where the snapshot can be gone on with, if its beginning was removed.
+    point: Option<ResumePoint>,
+}
+
+/// Where reading a snapshot begins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beginning {
+    /// `None`: at its first byte.
+    pub(crate) point: Option<ResumePoint>,
+}
+
+impl Beginning {
+    pub(crate) fn at(&self) -> At {
+        At::Snapshot(self.point.as_ref().map_or(0, ResumePoint::offset))
+    }
 }
 
 impl Found {
@@ -33,7 +51,9 @@ impl Found {
         blocking(move || {
             let directory = Directory::lock(&path)?;
             let recovered = recover(&path)?;
-            Ok(Self { directory, options, recovered })
+            let snapshot = recovered.as_ref().filter(|held| held.contents.framing.is_some());
+            let point = snapshot.map(|held| point::read(&path, &held.contents.first())).transpose()?.flatten();
+            Ok(Self { directory, options, recovered, point })
         })
         .await
     }
@@ -56,6 +76,16 @@ impl Found {
         })
     }
 
+    /// Where to begin so that everything behind the first `applied` bytes of the snapshot `position` is of comes, if all of that is here.
+    pub(crate) fn snapshot_from(&self, position: &Position, applied: u64) -> Option<Beginning> {
+        let recovered = self.recovered.as_ref()?;
+        recovered.contents.find(position).filter(|found| !found.at.is_stream())?;
+        let first = recovered.segments.front()?.start;
+        let beginning = Beginning { point: self.point.clone().filter(|point| point.offset() <= applied) };
+        let whole = recovered.end >= recovered.contents.stream_start();
+        (whole && first <= beginning.at()).then_some(beginning)
+    }
+
     /// Where `position` is in it, if everything from there on is here.
     pub(crate) fn find(&self, position: &Position) -> Option<Located> {
         let recovered = self.recovered.as_ref()?;
@@ -66,7 +96,7 @@ impl Found {
 
     /// Goes on with what is here, and reads it from `at` on.
     pub(crate) async fn go_on(self, at: At) -> Result<(Writer, Consumer)> {
-        let Self { directory, options, recovered } = self;
+        let Self { directory, options, recovered, .. } = self;
         let Some(Recovered { contents, segments, end }) = recovered else { return Err(nothing(&directory.path)) };
         blocking(move || {
             let last = segments.back().ok_or_else(|| nothing(&directory.path))?;
@@ -74,7 +104,7 @@ impl Found {
             let file = opened.map_err(|error| failed("a file of the spool cannot be opened", &last.path, error))?;
             let begins = matches!((last.start, end), (At::Snapshot(_), At::Stream(_)));
             let place = locate(&segments, at).ok_or_else(|| nothing(&directory.path))?;
-            let shared = Arc::new(Shared::new(directory, segments, end, at, Some(place), options.read_ahead));
+            let shared = Arc::new(Shared::new(directory, segments, end, at, Some(place), &options));
             let mut writer = Writer::new(options, contents, shared.clone(), file);
             if begins {
                 writer.begin_stream()?;
@@ -95,10 +125,11 @@ impl Found {
                 let removed = fs::remove_file(&segment.path);
                 removed.map_err(|error| failed("a file of the spool cannot be removed", &segment.path, error))?;
             }
+            point::remove(path)?;
             let start = contents.start();
             let segment = Segment::new(path, number, start);
             let file = create(&segment)?;
-            let shared = Arc::new(Shared::new(directory, [segment].into(), start, start, None, options.read_ahead));
+            let shared = Arc::new(Shared::new(directory, [segment].into(), start, start, None, &options));
             let mut writer = Writer::new(options, contents, shared.clone(), file);
             writer.head()?;
             Ok((writer, Consumer::new(shared, None)))

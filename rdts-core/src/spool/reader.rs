@@ -62,7 +62,7 @@ impl Reader {
             };
             if self.place.byte < segment.len {
                 if let Some(piece) = self.record(&segment.path, &mut pieces)? {
-                    if let Piece::Data(_, bytes) = &piece {
+                    if let Piece::Data { bytes, .. } = &piece {
                         total += bytes.len();
                     }
                     pieces.push(piece);
@@ -119,7 +119,7 @@ impl Reader {
             }
             self.from = None;
         }
-        Ok(Some(Piece::Data(at, payload)))
+        Ok(Some(Piece::Data { at, bytes: payload, arrived: header.arrived }))
     }
 }
 

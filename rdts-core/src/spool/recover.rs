@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::Path;
 
-use super::format::{FilePlace, HEADER, Header, Kind, MAGIC, decode_head};
+use super::format::{FilePlace, HEADER, Header, Kind, MAGIC, decode_head, is_version_1};
 use super::segment::Segment;
 use super::{At, Contents, damaged, failed};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::replica::Framing;
 
 /// The segments of a directory that can be relied on.
@@ -100,6 +100,11 @@ fn walk(segment: &Segment) -> Result<Walk> {
     let mut walk =
         Walk { head: None, len: 0, end: segment.start, tail: Vec::new(), damage: None, synced: FilePlace::default() };
     let mut at = 0;
+    if is_version_1(&bytes) {
+        let text = "this spool is of an earlier version, which this one cannot read: end the copy with that version, or remove the spool's \
+                    directory and run again";
+        return Err(Error::new(ErrorKind::Unsupported, text).at(segment.path.display()));
+    }
     while let Some((header, payload)) = record(&bytes[at..]) {
         match (header.kind, &walk.head) {
             (Kind::Head, None) => match decode_head(payload) {

@@ -5,18 +5,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rdts_rdb::ResumePoint;
 use tokio::sync::Notify;
 
 use super::format::FilePlace;
 use super::segment::{Directory, Segment};
-use super::{At, History};
+use super::{At, History, SpoolOptions};
 use crate::error::Error;
 
 /// What comes out of a spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// Bytes of the source, from a place on.
-    Data(At, Bytes),
+    /// Bytes of the source, from a place on, and when they came from there, in ms since 1970.
+    Data { at: At, bytes: Bytes, arrived: u64 },
     /// What follows is of a history with another name, and perhaps begins earlier than the last bytes end.
     Renamed(History),
 }
@@ -24,7 +25,7 @@ pub(crate) enum Piece {
 impl Piece {
     fn len(&self) -> usize {
         match self {
-            Self::Data(_, bytes) => bytes.len(),
+            Self::Data { bytes, .. } => bytes.len(),
             Self::Renamed(_) => 0,
         }
     }
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     /// Tells whoever fills that something may be removed, or is wanted.
     pub(super) room: Notify,
     read_ahead: usize,
+    points_every: u64,
 }
 
 #[derive(Debug)]
@@ -59,8 +61,12 @@ pub(super) struct State {
     pub(super) reading: u32,
     /// Whoever reads has got everything and waits.
     pub(super) starving: bool,
-    /// What is applied; nothing before the whole snapshot is.
-    applied: Option<At>,
+    /// How much of the snapshot is applied.
+    snapshot_applied: u64,
+    /// Up to where the stream is, once it is.
+    stream_applied: Option<u64>,
+    /// Where the snapshot can be gone on with, in their order: no more than one that is not needed any more.
+    points: VecDeque<ResumePoint>,
     /// Behind the last command that was passed on, and the database there.
     pub(super) passed_on: (u64, u32),
     /// Nothing more will come.
@@ -75,11 +81,14 @@ impl Shared {
         end: At,
         from: At,
         behind: Option<FilePlace>,
-        read_ahead: usize,
+        options: &SpoolOptions,
     ) -> Self {
         let last = segments.back().map_or(0, |segment| segment.number);
-        // Who begins in the stream has applied what is before.
-        let applied = from.is_stream().then_some(from);
+        // Whoever begins somewhere has applied what is before.
+        let (snapshot_applied, stream_applied) = match from {
+            At::Snapshot(at) => (at, None),
+            At::Stream(at) => (0, Some(at)),
+        };
         let state = State {
             segments,
             end,
@@ -88,11 +97,20 @@ impl Shared {
             behind,
             reading: behind.map_or(last, |place| place.segment),
             starving: false,
-            applied,
+            snapshot_applied,
+            stream_applied,
+            points: VecDeque::new(),
             passed_on: (0, 0),
             failure: None,
         };
-        Self { directory, state: Mutex::new(state), filled: Notify::new(), room: Notify::new(), read_ahead }
+        Self {
+            directory,
+            state: Mutex::new(state),
+            filled: Notify::new(),
+            room: Notify::new(),
+            read_ahead: options.read_ahead,
+            points_every: options.segment / 4,
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -127,13 +145,26 @@ impl Shared {
     }
 
     /// Everything up to `at` is applied.
-    pub(crate) fn applied(&self, at: u64) {
+    pub(crate) fn applied(&self, at: At) {
         let mut state = self.state();
-        if state.applied != Some(At::Stream(at)) {
-            state.applied = Some(At::Stream(at));
-            drop(state);
+        let changed = match at {
+            At::Snapshot(at) => std::mem::replace(&mut state.snapshot_applied, at) != at,
+            At::Stream(at) => state.stream_applied.replace(at) != Some(at),
+        };
+        drop(state);
+        if changed {
             self.room.notify_one();
         }
+    }
+
+    /// The snapshot can be gone on with at `point`, which is behind those before.
+    pub(crate) fn add_point(&self, point: ResumePoint) {
+        self.state().points.push_back(point);
+    }
+
+    /// So many bytes should be between two points.
+    pub(crate) fn points_every(&self) -> u64 {
+        self.points_every
     }
 
     /// Whoever reads has passed on all commands up to `offset`, where `db` is selected and no transaction is open.
@@ -195,25 +226,27 @@ impl State {
         Some((self.segments[index].clone(), index + 1 < self.segments.len()))
     }
 
-    /// How many segments at the front nobody needs any more, if `keep` bytes behind what is applied are to stay.
-    pub(super) fn removable(&self, keep: u64) -> usize {
-        let Some(At::Stream(applied)) = self.applied else { return 0 };
-        // Offsets begin near 0 at a server that never had a replica: less than `keep` bytes are all within what is kept.
-        let Some(needed) = applied.checked_sub(keep).map(At::Stream) else { return 0 };
-        self.count(|next| next.start <= needed && next.number <= self.reading)
+    /// How many segments at the front nobody needs any more, if `keep` bytes behind what is applied are to stay, of which the stream begins at
+    /// `stream`. If what stays begins in the snapshot: also where that can be gone on with then.
+    pub(super) fn removable(&mut self, keep: u64, stream: u64) -> (usize, Option<ResumePoint>) {
+        let behind = |at: u64| at.checked_sub(keep).filter(|needed| *needed >= stream);
+        if let Some(needed) = self.stream_applied.and_then(behind) {
+            return (self.count(At::Stream(needed)), None);
+        }
+        let of_stream = self.stream_applied.map_or(0, |at| at.saturating_sub(stream));
+        let needed = self.snapshot_applied.saturating_sub(keep.saturating_sub(of_stream));
+        while self.points.get(1).is_some_and(|second| second.offset() <= needed) {
+            self.points.pop_front();
+        }
+        match self.points.front() {
+            Some(point) if point.offset() <= needed => (self.count(At::Snapshot(point.offset())), Some(point.clone())),
+            _ => (0, None),
+        }
     }
 
-    /// How many segments at the front were read.
-    pub(super) fn was_read(&self) -> usize {
-        self.count(|next| next.number <= self.reading)
-    }
-
-    /// Whether the snapshot is applied.
-    pub(super) fn in_stream(&self) -> bool {
-        self.applied.is_some()
-    }
-
-    fn count(&self, passed: impl Fn(&Segment) -> bool) -> usize {
-        self.segments.iter().skip(1).take_while(|next| passed(next)).count()
+    /// How many segments at the front end before `needed`, and were read.
+    fn count(&self, needed: At) -> usize {
+        let passed = |next: &&Segment| next.start <= needed && next.number <= self.reading;
+        self.segments.iter().skip(1).take_while(passed).count()
     }
 }

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod snapshot;
+
 const DELIMITER: [u8; 40] = [b'#'; 40];
 
 fn replid(c: &str) -> ReplicationId {
@@ -43,7 +45,7 @@ async fn read_to(consumer: &mut Consumer, mut at: At, end: At) -> (Vec<u8>, Vec<
     let (mut data, mut names) = (Vec::new(), Vec::new());
     while at != end {
         match take(consumer).await {
-            Piece::Data(start, piece) => {
+            Piece::Data { at: start, bytes: piece, .. } => {
                 // The stream begins where the snapshot ends.
                 assert!(start == at || matches!((at, start), (At::Snapshot(_), At::Stream(_))), "{start} after {at}");
                 at = start.plus(piece.len() as u64);
@@ -75,7 +77,7 @@ async fn reopened(directory: &Path, from: At) -> Vec<u8> {
     let Some(end) = found.end().filter(|end| *end >= from) else { return Vec::new() };
     let (mut writer, mut consumer) = found.go_on(from).await.unwrap();
     // What comes next shows that everything before was read.
-    writer.append(Bytes::from_static(b"!")).unwrap();
+    writer.append(Bytes::from_static(b"!"), 5).unwrap();
     let (mut data, _) = read_to(&mut consumer, from, end.plus(1)).await;
     assert_eq!(data.pop(), Some(b'!'));
     data
@@ -102,6 +104,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Bytes of a stream at their offsets, of a history that may go back.
 struct Model {
     data: Vec<u8>,
+    /// When each of them came.
+    times: Vec<u64>,
     /// What was read so far.
     read: Vec<u8>,
     seed: u64,
@@ -114,8 +118,9 @@ impl Model {
 
     fn took(&mut self, piece: Piece) {
         match piece {
-            Piece::Data(at, piece) => {
+            Piece::Data { at, bytes: piece, arrived } => {
                 assert_eq!(at, At::Stream(100 + self.read.len() as u64));
+                assert_eq!(arrived, self.times[self.read.len()], "{at} came then");
                 self.read.extend_from_slice(&piece);
             }
             Piece::Renamed(history) if history.rewound.is_some() => {
@@ -128,7 +133,7 @@ impl Model {
 
 async fn run(steps: Vec<Step>) {
     let directory = tempfile::tempdir().unwrap();
-    let mut model = Model { data: Vec::new(), read: Vec::new(), seed: 0 };
+    let mut model = Model { data: Vec::new(), times: Vec::new(), read: Vec::new(), seed: 0 };
     let (mut writer, mut consumer) = begin(directory.path(), options(), Contents::stream(replid("a"), 100)).await;
     for step in steps {
         model.seed += 1;
@@ -136,7 +141,8 @@ async fn run(steps: Vec<Step>) {
             Step::Append(len) => {
                 let piece = bytes(len, model.seed);
                 model.data.extend_from_slice(&piece);
-                assert!(!writer.append(piece).unwrap());
+                model.times.resize(model.data.len(), model.seed);
+                assert!(!writer.append(piece, model.seed).unwrap());
             }
             Step::Read(pieces) => {
                 for _ in 0..pieces {
@@ -145,8 +151,8 @@ async fn run(steps: Vec<Step>) {
                         model.took(piece);
                     }
                 }
-                consumer.shared().applied(100 + model.read.len() as u64);
-                writer.make_room();
+                consumer.shared().applied(At::Stream(100 + model.read.len() as u64));
+                writer.make_room().unwrap();
             }
             Step::Reopen => {
                 // What was read is applied; the rest comes again.
@@ -167,7 +173,8 @@ async fn run(steps: Vec<Step>) {
                 let from = model.end() - back.unwrap_or(0).min(model.data.len() as u64);
                 writer.rename(History { replid: name, from, rewound: back.map(|_| 3) }).unwrap();
                 model.data.truncate(usize::try_from(from - 100).unwrap());
-                consumer.shared().applied(from.saturating_sub(50));
+                model.times.truncate(model.data.len());
+                consumer.shared().applied(At::Stream(from.saturating_sub(50)));
                 while model.read.len() > model.data.len() {
                     let piece = take(&mut consumer).await;
                     model.took(piece);
@@ -191,6 +198,26 @@ proptest! {
     }
 }
 
+#[tokio::test]
+async fn a_spool_of_the_version_before_is_refused_and_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let head = format!("rdts-spool 1\nsegment stream 5\nsnapshot none\nhistory {} 5 -\n", replid("a"));
+    let crc = |bytes: &[u8]| crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32;
+    let mut record = b"RDTSH\0\0\0".to_vec();
+    record.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    record.extend_from_slice(&5u64.to_le_bytes());
+    record.extend_from_slice(&[0; 8]);
+    record.extend_from_slice(&crc(head.as_bytes()).to_le_bytes());
+    record.extend_from_slice(&crc(&record).to_le_bytes());
+    record.extend_from_slice(head.as_bytes());
+    let path = directory.path().join("00000001-stream-5.spool");
+    fs::write(&path, &record).unwrap();
+    let error = Found::open(directory.path(), options()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("earlier version"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), record);
+}
+
 /// Writes a snapshot with a delimiter and a stream, in several segments.
 async fn written(directory: &Path) -> (Vec<u8>, usize) {
     let (mut writer, _consumer) =
@@ -198,7 +225,7 @@ async fn written(directory: &Path) -> (Vec<u8>, usize) {
     let transfer = [&bytes(1500, 1)[..], &DELIMITER].concat();
     let stream = bytes(2500, 2);
     let all = [&transfer[..], &stream].concat();
-    let ended = all.chunks(170).filter(|piece| writer.append(Bytes::copy_from_slice(piece)).unwrap()).count();
+    let ended = all.chunks(170).filter(|piece| writer.append(Bytes::copy_from_slice(piece), 5).unwrap()).count();
     assert_eq!(ended, 1, "the end of the snapshot is seen");
     assert_eq!(writer.shared().end(), At::Stream(100 + 2500));
     (all, transfer.len())
@@ -245,7 +272,7 @@ async fn what_a_crash_has_cut_off_is_missing_and_nothing_else() {
                 // The byte that was appended to read this.
                 let mut all = [&all[..], b" "].concat();
                 all[again.len()] = b'!';
-                writer.append(Bytes::copy_from_slice(&all[again.len() + 1..])).unwrap();
+                writer.append(Bytes::copy_from_slice(&all[again.len() + 1..]), 5).unwrap();
                 let end = At::Stream(100 + (all.len() - transfer) as u64);
                 assert!(read_to(&mut consumer, At::Snapshot(0), end).await.0 == all);
             }
@@ -281,7 +308,7 @@ async fn damage_of_what_was_safe_is_an_error_with_its_place() {
     let (mut writer, _consumer) = begin(directory.path(), options, Contents::stream(replid("a"), 0)).await;
     let mut syncer = Syncer::new(&writer);
     for seed in 0..30 {
-        writer.append(bytes(200, seed)).unwrap();
+        writer.append(bytes(200, seed), 5).unwrap();
         // The first round starts the work, the second one waits for it.
         syncer.tick(&mut writer).await.unwrap();
         syncer.settle().await;
@@ -332,13 +359,13 @@ async fn memory_is_bounded_and_the_rest_comes_from_the_disk() {
     for seed in 0..100 {
         let piece = bytes(100_000, seed);
         all.extend_from_slice(&piece);
-        writer.append(piece).unwrap();
+        writer.append(piece, 5).unwrap();
         assert!(consumer.shared().queued() <= 1 << 20);
     }
     let end = At::Stream(all.len() as u64);
     assert!(read_to(&mut consumer, At::Stream(0), end).await.0 == all);
     // And from memory again.
-    writer.append(bytes(10, 0)).unwrap();
+    writer.append(bytes(10, 0), 5).unwrap();
     assert_eq!(consumer.shared().queued(), 10);
     let (again, _) = read_to(&mut consumer, end, end.plus(10)).await;
     assert_eq!(again, bytes(10, 0));
@@ -350,61 +377,37 @@ async fn a_full_spool_has_room_again_when_something_is_applied() {
     let options = options().limit(5000);
     let (mut writer, mut consumer) = begin(directory.path(), options, Contents::stream(replid("a"), 0)).await;
     let mut written = 0;
-    while writer.make_room() {
-        writer.append(bytes(200, written)).unwrap();
+    while writer.make_room().unwrap() {
+        writer.append(bytes(200, written), 5).unwrap();
         written += 200;
     }
     assert!((3000..6000).contains(&written), "{written}");
     let end = At::Stream(written);
     read_to(&mut consumer, At::Stream(0), end).await;
-    assert!(!writer.make_room(), "read is not applied");
-    consumer.shared().applied(written);
-    assert!(writer.make_room());
+    assert!(!writer.make_room().unwrap(), "read is not applied");
+    consumer.shared().applied(At::Stream(written));
+    assert!(writer.make_room().unwrap());
     assert_eq!(files(directory.path()).len(), 1);
     // Whoever waits for more than fits gets it: a transaction, for example.
-    while writer.make_room() {
-        writer.append(bytes(200, written)).unwrap();
+    while writer.make_room().unwrap() {
+        writer.append(bytes(200, written), 5).unwrap();
         written += 200;
     }
     read_to(&mut consumer, end, At::Stream(written)).await;
     let waiting = tokio::time::timeout(Duration::from_millis(50), consumer.wait()).await;
-    assert!(waiting.is_err() && writer.make_room());
-}
-
-#[tokio::test]
-async fn a_snapshot_that_is_too_long_passes_through() {
-    let directory = tempfile::tempdir().unwrap();
-    let length = 20_000;
-    let contents = Contents::full(replid("a"), 7, Framing::Length(length));
-    let (mut writer, mut consumer) = begin(directory.path(), options().limit(5000), contents).await;
-    let (mut written, mut read) = (0, 0);
-    while written < length {
-        if writer.make_room() {
-            writer.append(bytes(200, written)).unwrap();
-            written += 200;
-        } else {
-            let Piece::Data(At::Snapshot(at), piece) = take(&mut consumer).await else { panic!("data") };
-            assert_eq!(at, read);
-            read += piece.len() as u64;
-        }
-    }
-    read_to(&mut consumer, At::Snapshot(read), At::Snapshot(length)).await;
-    drop((writer, consumer));
-    let found = Found::open(directory.path(), options()).await.unwrap();
-    assert!(!found.has_snapshot() && found.end() == Some(At::Stream(7)));
-    assert!(found.find(&Position::snapshot(replid("a"), 7, 0)).is_none());
+    assert!(waiting.is_err() && writer.make_room().unwrap());
 }
 
 #[tokio::test]
 async fn a_disk_that_is_full_is_an_error_after_which_it_goes_on() {
-    for quota in [0, 20, 36, 50, 700, 1100] {
+    for quota in [0, 20, 44, 60, 700, 1100] {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, mut consumer) = begin(directory.path(), options(), Contents::stream(replid("a"), 0)).await;
         writer.quota = Some(quota);
         let mut all = Vec::new();
         let error = loop {
             let piece = bytes(100, all.len() as u64);
-            match writer.append(piece.clone()) {
+            match writer.append(piece.clone(), 5) {
                 Ok(_) => all.extend_from_slice(&piece),
                 Err(error) => break error,
             }
@@ -418,7 +421,7 @@ async fn a_disk_that_is_full_is_an_error_after_which_it_goes_on() {
         let found = Found::open(directory.path(), options()).await.unwrap();
         assert_eq!(found.end(), Some(end));
         let (mut writer, mut consumer) = found.go_on(At::Stream(0)).await.unwrap();
-        writer.append(bytes(100, 1)).unwrap();
+        writer.append(bytes(100, 1), 5).unwrap();
         assert_eq!(read_to(&mut consumer, At::Stream(0), end.plus(100)).await.0.len(), all.len() + 100);
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::format::{FilePlace, Header, Kind, MAX_PAYLOAD, encode_head};
 use super::mark::Mark;
+use super::point;
 use super::segment::Segment;
 use super::shared::{Piece, Shared};
 use super::{At, Contents, History, SpoolOptions, failed};
@@ -79,16 +80,16 @@ impl Writer {
         &self.contents
     }
 
-    /// Takes what the source sent next. Says whether the snapshot has ended in it.
+    /// Takes what the source sent next, at `arrived` (ms since 1970). Says whether the snapshot has ended in it.
     ///
     /// After an error only the segments that are there can be read.
-    pub(crate) fn append(&mut self, mut bytes: Bytes) -> Result<bool> {
+    pub(crate) fn append(&mut self, mut bytes: Bytes, arrived: u64) -> Result<bool> {
         let mut over = false;
         while !bytes.is_empty() {
             let ends = self.snapshot_end(&bytes);
             let mut part = bytes.split_to(ends.unwrap_or(bytes.len()));
             while !part.is_empty() {
-                self.write(part.split_to(part.len().min(MAX_PAYLOAD)))?;
+                self.write(part.split_to(part.len().min(MAX_PAYLOAD)), arrived)?;
             }
             if ends.is_some() {
                 self.begin_stream()?;
@@ -123,14 +124,14 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, bytes: Bytes) -> Result<()> {
+    fn write(&mut self, bytes: Bytes, arrived: u64) -> Result<()> {
         if u64::from(self.place.byte) >= self.options.segment {
             self.roll()?;
         }
         let at = self.end;
-        self.record(Kind::Data, &bytes)?;
+        self.record(Kind::Data, &bytes, arrived)?;
         self.end = at.plus(bytes.len() as u64);
-        self.shared.wrote(self.place, self.end, Some(Piece::Data(at, bytes)));
+        self.shared.wrote(self.place, self.end, Some(Piece::Data { at, bytes, arrived }));
         Ok(())
     }
 
@@ -147,13 +148,13 @@ impl Writer {
     /// Writes the first record of a segment.
     pub(super) fn head(&mut self) -> Result<()> {
         let head = encode_head(&self.contents, self.end);
-        self.record(Kind::Head, &head)?;
+        self.record(Kind::Head, &head, 0)?;
         self.shared.wrote(self.place, self.end, None);
         Ok(())
     }
 
-    fn record(&mut self, kind: Kind, payload: &[u8]) -> Result<()> {
-        let header = Header::of(kind, payload, self.end.number(), self.synced).encode();
+    fn record(&mut self, kind: Kind, payload: &[u8], arrived: u64) -> Result<()> {
+        let header = Header::of(kind, payload, self.end.number(), arrived, self.synced).encode();
         let written = if payload.len() <= SMALL {
             self.scratch.clear();
             self.scratch.extend_from_slice(&header);
@@ -194,24 +195,25 @@ impl Writer {
     /// Removes what nobody needs any more, and says whether there is room to read on.
     ///
     /// There is none when the limit is reached, and whoever reads has not got everything: he will get further without more.
-    pub(crate) fn make_room(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// Where the snapshot can be gone on with cannot be written; then nothing is removed.
+    pub(crate) fn make_room(&mut self) -> Result<bool> {
         let limit = self.options.limit;
-        let mut removed = Vec::new();
-        let (disk, starving) = {
+        let snapshot = self.contents.first();
+        let (count, point) = {
             let mut state = self.shared.state();
-            let count = state.removable(self.options.keep);
-            removed.extend(state.segments.drain(..count));
-            if state.disk() >= limit {
-                let count = state.removable(0);
-                removed.extend(state.segments.drain(..count));
-            }
-            if state.disk() >= limit && !state.in_stream() && state.was_read() > 0 {
-                let text = "the snapshot is longer than the spool may be: it is copied, but if this run ends it cannot be resumed in it";
-                tracing::warn!(limit, directory = %self.shared.directory.path.display(), "{text}");
-                let count = state.was_read();
-                removed.extend(state.segments.drain(..count));
-            }
-            (state.disk(), state.starving)
+            // What is kept for a target that loses writes must not be all that there is room for.
+            let keep = if state.disk() >= limit { self.options.keep.min(limit / 4) } else { self.options.keep };
+            state.removable(keep, snapshot.from)
+        };
+        if let Some(point) = point.filter(|_| count > 0) {
+            point::write(&self.shared.directory.path, &snapshot, &point)?;
+        }
+        let (removed, disk, starving) = {
+            let mut state = self.shared.state();
+            let removed: Vec<Segment> = state.segments.drain(..count).collect();
+            (removed, state.disk(), state.starving)
         };
         self.warn(disk);
         for segment in removed {
@@ -220,7 +222,7 @@ impl Writer {
                 tracing::warn!(path = %segment.path.display(), %error, "a segment of the spool cannot be removed");
             }
         }
-        disk < limit || starving
+        Ok(disk < limit || starving)
     }
 
     fn warn(&mut self, disk: u64) {

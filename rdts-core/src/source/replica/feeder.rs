@@ -68,7 +68,7 @@ impl Feeder {
             failpoint::hit("source.read");
             if !block.is_empty() {
                 let over;
-                (writer, over, room) = append(writer, block.freeze()).await?;
+                (writer, over, room) = append(writer, block.freeze(), self.link.arrived()).await?;
                 failpoint::hit("source.spooled");
                 if over {
                     // A primary that sent its snapshot without a file keeps the stream back until it hears this.
@@ -135,10 +135,10 @@ pub(super) fn next_history(
     (back != replid || rewound.is_some()).then_some(history)
 }
 
-async fn append(mut writer: Writer, bytes: Bytes) -> Result<(Writer, bool, bool)> {
+async fn append(mut writer: Writer, bytes: Bytes, arrived: u64) -> Result<(Writer, bool, bool)> {
     blocking(move || {
-        let over = writer.append(bytes)?;
-        let room = writer.make_room();
+        let over = writer.append(bytes, arrived)?;
+        let room = writer.make_room()?;
         Ok((writer, over, room))
     })
     .await
@@ -146,7 +146,7 @@ async fn append(mut writer: Writer, bytes: Bytes) -> Result<(Writer, bool, bool)
 
 async fn make_room(mut writer: Writer) -> Result<(Writer, bool)> {
     blocking(move || {
-        let room = writer.make_room();
+        let room = writer.make_room()?;
         Ok((writer, room))
     })
     .await

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rdts_rdb::ResumePoint;
 use tokio::task::JoinSet;
 
 use super::{ReplicaSource, State};
 use crate::error::{Error, Result, Retry};
 use crate::failpoint;
+use crate::record::Position;
 use crate::replica::{ReplicaLink, append};
 use crate::source::reconnect::{Back, PassedOn, Place, Places, Reconnecting};
 use crate::spool::{At, Consumer, Piece, Shared};
@@ -39,11 +41,26 @@ impl Input {
         }
     }
 
-    /// Everything up to `offset` is applied.
-    pub(super) fn applied(&self, offset: u64) {
+    /// Everything up to `position` is applied.
+    pub(super) fn applied(&self, position: &Position) {
         if let Some(shared) = self.shared() {
-            shared.applied(offset);
+            shared.applied(match *position {
+                Position::Snapshot { rdb_bytes, .. } => At::Snapshot(rdb_bytes),
+                Position::Stream { offset, .. } => At::Stream(offset),
+            });
         }
+    }
+
+    /// The snapshot can be gone on with there.
+    pub(super) fn add_point(&self, point: ResumePoint) {
+        if let Some(shared) = self.shared() {
+            shared.add_point(point);
+        }
+    }
+
+    /// So many bytes should be between two of these; `None` if they are of no use.
+    pub(super) fn points_every(&self) -> Option<u64> {
+        self.shared().map(|shared| shared.points_every())
     }
 
     /// All commands up to `place` are in batches.
@@ -62,12 +79,17 @@ impl ReplicaSource {
             Input::Link { link, .. } => match link.try_fill(&mut self.buffer) {
                 Ok(some) => {
                     failpoint::hit("source.read");
+                    let arrived = link.arrived();
+                    self.arrived(arrived);
                     Ok(some)
                 }
                 Err(error) => self.broken(error).map(|()| false),
             },
             Input::Spool { consumer, .. } => match consumer.try_next()? {
-                Some(Piece::Data(at, bytes)) => self.data(at, bytes).map(|()| true),
+                Some(Piece::Data { at, bytes, arrived }) => {
+                    self.arrived(arrived);
+                    self.data(at, bytes).map(|()| true)
+                }
                 Some(Piece::Renamed(history)) => {
                     self.renamed(history);
                     Ok(true)
@@ -89,6 +111,8 @@ impl ReplicaSource {
                     filled = link.fill(&mut self.buffer) => filled,
                     moved = self.node.moved() => Err(moved),
                 };
+                let arrived = link.arrived();
+                self.arrived(arrived);
                 if let Err(error) = filled {
                     self.broken(error)?;
                 }

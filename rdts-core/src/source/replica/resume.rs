@@ -12,7 +12,7 @@ use crate::replica::{Acknowledged, Framing, ReplicaLink, Resume, Sync};
 use crate::source::Locator;
 use crate::source::reconnect::{Back, PassedOn, Place, Places, Seeker};
 use crate::source::snapshot::Snapshot;
-use crate::spool::{At, Consumer, Contents, Found, Located, Writer, blocking};
+use crate::spool::{At, Beginning, Consumer, Contents, Found, Located, Writer, blocking};
 use crate::translate::{SnapshotTranslator, Target};
 
 /// Makes a source.
@@ -27,14 +27,20 @@ pub(super) struct Opening {
 struct Start {
     replid: ReplicationId,
     offset: u64,
-    /// Of a snapshot: how it ends, and how much of it was passed on by a run before.
-    snapshot: Option<(Framing, u64)>,
+    snapshot: Option<Begun>,
     db: u32,
 }
 
+/// Of a snapshot: how it ends, where it is read from, and how much of it was passed on by a run before.
+struct Begun {
+    framing: Framing,
+    beginning: Beginning,
+    skip_to: u64,
+}
+
 impl Start {
-    fn snapshot(replid: ReplicationId, offset: u64, framing: Framing, skip_to: u64) -> Self {
-        Self { replid, offset, snapshot: Some((framing, skip_to)), db: 0 }
+    fn snapshot(replid: ReplicationId, offset: u64, begun: Begun) -> Self {
+        Self { replid, offset, snapshot: Some(begun), db: 0 }
     }
 
     fn stream(replid: ReplicationId, offset: u64, db: u32) -> Self {
@@ -65,7 +71,7 @@ impl Opening {
         };
         let found = Found::open(directory, *options).await?;
         match durable.resumed {
-            None if found.has_snapshot() => match self.spooled_snapshot(found, 0).await {
+            None if found.has_snapshot() => match self.spooled_snapshot(found, Beginning::default(), 0).await {
                 // The target holds nothing yet: it costs no more to begin anew.
                 Err(error) if error.kind() == ErrorKind::HistoryLost => {
                     tracing::warn!(%error, "the snapshot in the spool is of no use any more; it is copied again");
@@ -85,10 +91,10 @@ impl Opening {
                 None => self.go_on(replid, offset, db, Some(found)).await,
             },
             Some(position @ Position::Snapshot { rdb_bytes, .. }) => {
-                if !found.has_snapshot() || found.find(&position).is_none() {
-                    return Err(not_kept("its snapshot is not whole in the spool"));
-                }
-                self.spooled_snapshot(found, rdb_bytes).await
+                let Some(beginning) = found.snapshot_from(&position, rdb_bytes) else {
+                    return Err(not_kept("the rest of its snapshot is not whole in the spool"));
+                };
+                self.spooled_snapshot(found, beginning, rdb_bytes).await
             }
         }
     }
@@ -101,10 +107,10 @@ impl Opening {
         let (Sync::Full { replid, offset }, Some(framing)) = (link.sync(), link.framing()) else {
             return Err(Error::protocol("asked for a full copy, got none").at(address));
         };
-        let start = Start::snapshot(replid, offset, framing, 0);
-        let Some(found) = found else { return Ok(self.source(start, Input::link(link))) };
+        let start = Start::snapshot(replid, offset, Begun { framing, beginning: Beginning::default(), skip_to: 0 });
+        let Some(found) = found else { return self.source(start, Input::link(link)) };
         let (writer, consumer) = found.begin(Contents::full(replid, offset, framing)).await?;
-        Ok(self.source(start, self.fed(writer, consumer, Some(link))))
+        self.source(start, self.fed(writer, consumer, Some(link)))
     }
 
     /// Behind `offset`, which the spool, if there is one, does not hold.
@@ -112,14 +118,14 @@ impl Opening {
         let place = Place { offset, db };
         let back = self.continued(replid, offset, place, PassedOn::Here(place)).await?;
         let Some(found) = found else {
-            return Ok(self.source(Start::stream(back.replid, offset, db), Input::link(back.link)));
+            return self.source(Start::stream(back.replid, offset, db), Input::link(back.link));
         };
         let (mut writer, consumer) = found.begin(Contents::stream(replid, offset)).await?;
         consumer.shared().set_passed_on(offset, db);
         if let Some(history) = next_history(replid, offset, back.replid, None) {
             writer = blocking(move || writer.rename(history).map(|()| writer)).await?;
         }
-        Ok(self.source(Start::stream(replid, offset, db), self.fed(writer, consumer, Some(back.link))))
+        self.source(Start::stream(replid, offset, db), self.fed(writer, consumer, Some(back.link)))
     }
 
     /// What the spool holds from `located` on, and what follows it.
@@ -128,24 +134,25 @@ impl Opening {
         let At::Stream(offset) = at else { return Err(not_kept("its position is in the snapshot")) };
         let (writer, consumer) = found.go_on(at).await?;
         let (writer, link) = self.follow(writer, &consumer, Place { offset, db }).await?;
-        Ok(self.source(Start::stream(replid, offset, db), self.fed(writer, consumer, Some(link))))
+        self.source(Start::stream(replid, offset, db), self.fed(writer, consumer, Some(link)))
     }
 
-    /// The snapshot in the spool, whose first `skip_to` bytes were passed on, and what follows it.
-    async fn spooled_snapshot(&self, found: Found, skip_to: u64) -> Result<ReplicaSource> {
+    /// The snapshot in the spool from `beginning` on, whose first `skip_to` bytes were passed on, and what follows it.
+    async fn spooled_snapshot(&self, found: Found, beginning: Beginning, skip_to: u64) -> Result<ReplicaSource> {
         let Some((first, framing)) = found.contents().and_then(|held| Some((held.first(), held.framing?))) else {
             return Err(not_kept("there is no snapshot in the spool"));
         };
-        tracing::info!(replid = %first.replid, offset = first.from, skip_to, "going on with the snapshot in the spool");
-        let (mut writer, consumer) = found.go_on(At::Snapshot(0)).await?;
+        let at = beginning.at();
+        tracing::info!(replid = %first.replid, offset = first.from, %at, skip_to, "going on with the snapshot in the spool");
+        let (mut writer, consumer) = found.go_on(at).await?;
         let mut link = None;
         if !self.options.snapshot_only {
             let place = Place { offset: first.from, db: 0 };
             let followed = self.follow(writer, &consumer, place).await?;
             (writer, link) = (followed.0, Some(followed.1));
         }
-        let start = Start::snapshot(first.replid, first.from, framing, skip_to);
-        Ok(self.source(start, self.fed(writer, consumer, link)))
+        let start = Start::snapshot(first.replid, first.from, Begun { framing, beginning, skip_to });
+        self.source(start, self.fed(writer, consumer, link))
     }
 
     /// A link that goes on behind the spool.
@@ -199,19 +206,23 @@ impl Opening {
     fn over(&self, position: Option<Position>) -> Result<ReplicaSource> {
         let position = position.unwrap_or(Position::stream(ReplicationId::NONE, 0, 0));
         let start = Start::stream(position.replid(), position.offset(), 0);
-        let mut source = self.source(start, Input::None);
+        let mut source = self.source(start, Input::None)?;
         source.state = State::Over;
         Ok(source)
     }
 
-    fn source(&self, start: Start, input: Input) -> ReplicaSource {
+    fn source(&self, start: Start, input: Input) -> Result<ReplicaSource> {
         let place = Place { offset: start.offset, db: start.db };
         let from = (self.seeker.clone(), self.node.clone(), input);
         let mut source = ReplicaSource::at(place, start.replid, self.target, self.options.clone(), from);
         match start.snapshot {
-            Some((framing, skip_to)) => {
+            Some(Begun { framing, beginning, skip_to }) => {
                 let translator = SnapshotTranslator::new(self.target, self.options.translate.clone());
-                let snapshot = Box::new(Snapshot::new(translator, self.options.validate).skip_to(skip_to));
+                let snapshot = match &beginning.point {
+                    None => Snapshot::new(translator, self.options.validate),
+                    Some(point) => Snapshot::resume(translator, self.options.validate, point)?,
+                };
+                let snapshot = Box::new(snapshot.skip_to(skip_to).points_every(source.input.points_every()));
                 source.framing = Some(framing);
                 source.state = State::Snapshot { snapshot, framing };
             }
@@ -221,7 +232,7 @@ impl Opening {
                 source.moved = true;
             }
         }
-        source
+        Ok(source)
     }
 }
 

@@ -22,6 +22,7 @@ impl ReplicaSource {
         };
         let (used, step) = snapshot.advance(data, eof, &mut self.builder)?;
         self.buffer.advance(used);
+        snapshot.take_points().for_each(|point| self.input.add_point(point));
         let rdb_bytes = snapshot.offset();
         match step {
             Step::NeedMoreData(_) => Ok(None),

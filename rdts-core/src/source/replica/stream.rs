@@ -23,12 +23,21 @@ pub(super) fn stream_decoder() -> CommandDecoder {
 impl State {
     /// At a place where `db` is selected.
     pub(super) fn stream(source: &ReplicaSource, db: u32) -> Self {
-        let translator = Box::new(StreamTranslator::new(source.target, source.options.translate.clone(), db));
+        let mut translator = Box::new(StreamTranslator::new(source.target, source.options.translate.clone(), db));
+        translator.arrived(source.arrived);
         Self::Stream { decoder: stream_decoder(), translator }
     }
 }
 
 impl ReplicaSource {
+    /// What is put into the buffer now came from the source at `unix_ms` (ms since 1970).
+    pub(super) fn arrived(&mut self, unix_ms: u64) {
+        self.arrived = unix_ms;
+        if let State::Stream { translator, .. } = &mut self.state {
+            translator.arrived(unix_ms);
+        }
+    }
+
     pub(super) fn advance_stream(&mut self) -> Result<Option<Batch>> {
         let State::Stream { decoder, translator } = &mut self.state else { return Ok(None) };
         let mut used = 0;

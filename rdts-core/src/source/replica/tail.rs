@@ -41,8 +41,11 @@ impl Tail {
             }
             for piece in pieces {
                 match piece {
-                    Piece::Data(at, _) if buffer.is_empty() && at != At::Stream(offset) => return Ok(None),
-                    Piece::Data(_, bytes) => buffer.extend_from_slice(&bytes),
+                    Piece::Data { at, .. } if buffer.is_empty() && at != At::Stream(offset) => return Ok(None),
+                    Piece::Data { bytes, arrived, .. } => {
+                        translator.arrived(arrived);
+                        buffer.extend_from_slice(&bytes);
+                    }
                     Piece::Renamed(history) => {
                         if let Some(db) = history.rewound {
                             translator.rewind(&mut out);
