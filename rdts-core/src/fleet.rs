@@ -33,6 +33,13 @@
 //! those that are there; what a node throws away of slots that it has lost is left out; what an importing node receives in an
 //! atomic move (Redis 8.4) is left out as well, since it comes with the other node's stream.
 //!
+//! # Full copies at once
+//!
+//! A full copy has a node fork and write its snapshot. Of the nodes of one host only
+//! [so many](crate::source::ReplicaOptions::full_syncs_per_host) are copied at once: the others begin when a snapshot before them was received
+//! (into the spool, or without one into the hands of the sink). With a cluster, slots that move before the last has begun are an error
+//! (`Topology`), since its snapshots would not fit together.
+//!
 //! What cannot be told exactly is an error: see [`open`] and [`Shard`].
 
 mod board;
@@ -41,6 +48,7 @@ mod lane;
 mod layout;
 mod moves;
 mod open;
+mod replica;
 mod rules;
 mod run;
 mod samples;
@@ -54,6 +62,7 @@ mod source;
 mod tenures;
 mod view;
 
+pub(crate) use open::replicas;
 pub use open::{Shards, open};
 pub use run::{Finished, Fleet, Handle, Report, Shard};
 pub use source::ShardSource;

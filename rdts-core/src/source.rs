@@ -23,6 +23,7 @@ pub use locate::{Locate, Locator};
 pub use rdb::RdbSource;
 pub use reconnect::Reconnect;
 pub use replica::{Durable, ReplicaOptions, ReplicaSource, SourceNode};
+pub(crate) use replica::{Opening, Turn, Turns};
 pub use scan::{ScanChanges, ScanHandle, ScanOptions, ScanSource};
 
 /// A snapshot and then, for a live source, the stream of writes that follows it, as batches of commands for the target.

@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::shard::CodisShard;
-use super::topology::wrong;
+use super::topology::{Group, wrong};
 use super::{CodisTopology, Dashboard};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fleet::ShardSource;
-use crate::source::{BoxSource, ReplicaOptions, ReplicaSource, Source};
+use crate::fleet::{ShardSource, replicas};
+use crate::source::{Durable, Locator, ReplicaOptions, Source};
 use crate::translate::Target;
 
 /// How a [`CodisWatch`] looks.
@@ -146,19 +146,20 @@ impl CodisWatch {
     /// As [`ReplicaSource::open`] and [`verify`](Self::verify).
     pub async fn open_shards(&self, target: Target, mut options: ReplicaOptions) -> Result<Vec<ShardSource>> {
         options.translate.group_strings = false;
-        let options = &options;
-        let groups = self.topology().shards().map(async |group| {
+        let primary = |group: &Group| {
             let primary = group.primary().ok_or_else(|| wrong(format!("group {} has no server", group.id)))?;
-            let source = ReplicaSource::open(primary, target, options.clone()).await?;
-            let (watch, id) = (self.clone(), group.id);
-            let name = format!("group {id} at {primary}");
-            Ok::<_, Error>(
-                ShardSource::replica(name, source).map(|source| BoxSource::new(CodisShard::new(watch, id, source))),
-            )
-        });
-        let shards = futures::future::try_join_all(groups).await?;
+            Ok::<_, Error>((group.id, primary.clone()))
+        };
+        let groups = self.topology().shards().map(primary).collect::<Result<Vec<_>>>()?;
+        let (locators, watch) = (groups.iter().map(|(_, primary)| Locator::from(primary)).collect(), self.clone());
+        let check = || async move { watch.verify().await };
+        let sources = replicas(locators, target, options, vec![Durable::default(); groups.len()], check).await?;
         self.verify().await?;
-        Ok(shards)
+        let shard = |((id, primary), source)| {
+            let name = format!("group {id} at {primary}");
+            ShardSource::wrapped(name, source, |source| CodisShard::new(self.clone(), id, source))
+        };
+        Ok(groups.into_iter().zip(sources).map(shard).collect())
     }
 
     /// `source`, which reads the primary of group `group`, as a shard of this deployment.

@@ -7,14 +7,15 @@ use tokio::sync::watch;
 
 use super::board::{Board, place};
 use super::moves::{Crossing, whole_keyspace};
+use super::replica::Replica;
 use crate::error::Result;
 use crate::ledger::Intake;
 use crate::record::{Batch, Kind, Position};
-use crate::source::{ReplicaSource, Source};
+use crate::source::Source;
 
 /// The source of one shard.
 pub(super) struct Lane {
-    source: ReplicaSource,
+    source: Replica,
     board: Arc<Board>,
     index: usize,
     crossing: Crossing,
@@ -26,7 +27,7 @@ pub(super) struct Lane {
 const AGAIN: Duration = Duration::from_millis(20);
 
 impl Lane {
-    pub(super) fn new(source: ReplicaSource, board: Arc<Board>, index: usize) -> Self {
+    pub(super) fn new(source: Replica, board: Arc<Board>, index: usize) -> Self {
         let crossing = Crossing::new(board.clone(), index);
         let changed = board.watch();
         Self { source, board, index, crossing, changed, over: false }
@@ -83,14 +84,14 @@ impl Source for Lane {
 
 /// One of several sources that have a part of the keys each and are in no cluster.
 pub(super) struct OneOfMany {
-    source: ReplicaSource,
+    source: Replica,
     first: bool,
     intake: Intake,
 }
 
 impl OneOfMany {
     /// The first of them brings the libraries of functions, which all have.
-    pub(super) fn new(source: ReplicaSource, first: bool) -> Self {
+    pub(super) fn new(source: Replica, first: bool) -> Self {
         Self { source, first, intake: Intake::default() }
     }
 }

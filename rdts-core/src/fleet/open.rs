@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 use super::cluster::ClusterShards;
 use super::lane::OneOfMany;
 use super::layout;
+use super::replica::Replica;
 use super::source::ShardSource;
 use crate::cluster::TopologyOptions;
 use crate::endpoint::{Endpoint, NodeAddress};
@@ -12,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Connection, Deadlines};
 use crate::protection::SourceFacts;
 use crate::sentinel::Service;
-use crate::source::{Durable, Locator, ReplicaOptions, ReplicaSource};
+use crate::source::{Durable, Locator, Opening, ReplicaOptions, Turn, Turns};
 use crate::translate::Target;
 
 /// Finds and opens the shards of a live source: [`Shards::find`], [`Shards::open`].
@@ -104,7 +105,8 @@ impl Shards {
         }
     }
 
-    /// Becomes a replica of each, translating for `target`. Waits until all have agreed. Nothing is written before.
+    /// Becomes a replica of each, translating for `target`. Waits until all have agreed, or wait for their turn
+    /// ([`full_syncs_per_host`](ReplicaOptions::full_syncs_per_host)): these begin while the others are read.
     ///
     /// In a cluster the snapshots are of one and the same layout: when a slot is on its way while they are made, that is an error. What
     /// endangers a full copy of a source is logged as a warning ([`SourceFacts::before_copy`]).
@@ -137,36 +139,46 @@ impl Shards {
         };
         let several = locators.len() > 1;
         let mut shards = Vec::new();
-        for source in replicas(locators, target, options, durables).await? {
-            let (name, first) = (source.address().to_string(), shards.is_empty());
+        for source in replicas(locators, target, options, durables, async || Ok(())).await? {
+            let (name, first) = (source.node().address().to_string(), shards.is_empty());
             shards.push(match several {
                 true => ShardSource::wrapped(name, source, |source| OneOfMany::new(source, first)),
-                false => ShardSource::replica(name, source),
+                false => ShardSource::wrapped(name, source, |source| source),
             });
         }
         Ok(shards)
     }
 }
 
-/// Opens all at once, and gives them in the order of the locators.
-pub(super) async fn replicas(
+/// Opens all at once, but for those that have to wait until others were copied, and gives them in the order of the locators. `check` is
+/// asked again after each of those has been opened.
+pub(crate) async fn replicas<F>(
     locators: Vec<Locator>,
     target: Target,
     options: ReplicaOptions,
     durables: Vec<Durable>,
-) -> Result<Vec<ReplicaSource>> {
+    check: impl FnOnce() -> F + Clone + Send + 'static,
+) -> Result<Vec<Replica>>
+where
+    F: Future<Output = Result<()>> + Send,
+{
+    let turns = Turns::new(options.full_syncs_per_host);
     let mut opening = JoinSet::new();
     let count = locators.len();
     for (index, (locator, durable)) in locators.into_iter().zip(durables).enumerate() {
-        let options = options.clone();
+        let (options, check, turn) = (options.clone(), check.clone(), Turn::new(turns.clone()));
         opening.spawn(async move {
             if durable.resumed.is_none() {
                 warn(&locator, options.link.deadlines).await;
             }
-            (index, ReplicaSource::resume(locator, target, options, durable).await)
+            let open = async {
+                let opening = Opening::new(locator, target, options).await?;
+                Replica::open(opening, durable, turn, check).await
+            };
+            (index, open.await)
         });
     }
-    let mut opened: Vec<Option<ReplicaSource>> = (0..count).map(|_| None).collect();
+    let mut opened: Vec<Option<Replica>> = (0..count).map(|_| None).collect();
     while let Some(done) = opening.join_next().await {
         let (index, source) = done.map_err(|error| {
             Error::new(ErrorKind::Interrupted, "opening a source ended without a result").with_source(error)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::board::Board;
+use super::replica::Replica;
 use crate::source::{BoxSource, ReplicaSource, Source, SourceNode};
 
 /// The source of one shard, ready to be read.
@@ -25,14 +26,14 @@ impl ShardSource {
 
     /// A replica of one node.
     pub fn replica(name: impl Into<String>, source: ReplicaSource) -> Self {
-        Self::wrapped(name, source, |source| source)
+        Self::wrapped(name, source.into(), |source| source)
     }
 
     /// A replica of one node, with something around it.
-    pub(super) fn wrapped<S: Source>(
+    pub(crate) fn wrapped<S: Source>(
         name: impl Into<String>,
-        source: ReplicaSource,
-        wrap: impl FnOnce(ReplicaSource) -> S,
+        source: Replica,
+        wrap: impl FnOnce(Replica) -> S,
     ) -> Self {
         let (node, length, offsets) = (source.node(), source.snapshot_len(), source.has_offsets());
         Self { node: Some(node), snapshot_len: length, has_offsets: offsets, ..Self::new(name, wrap(source)) }
@@ -48,7 +49,7 @@ impl ShardSource {
         self.node.as_ref()
     }
 
-    /// The length of its snapshot in bytes, if that is known.
+    /// The length of its snapshot in bytes, if that is known. That of one that waits until others were copied is not.
     pub fn snapshot_len(&self) -> Option<u64> {
         self.snapshot_len
     }

@@ -8,6 +8,7 @@ mod resume;
 mod snapshot;
 mod stream;
 mod tail;
+mod turn;
 
 use bytes::BytesMut;
 use rdts_resp::CommandDecoder;
@@ -27,8 +28,10 @@ use crate::translate::{StreamTranslator, Target};
 use input::Input;
 pub use node::SourceNode;
 pub use options::{Durable, ReplicaOptions};
-use resume::Opening;
+pub(crate) use resume::Opening;
 pub(super) use tail::Tail;
+use turn::Permit;
+pub(crate) use turn::{Turn, Turns};
 
 /// A full copy of one node, and then its stream of writes, for as long as it lasts.
 ///
@@ -49,6 +52,8 @@ pub struct ReplicaSource {
     _watch: JoinSet<()>,
     /// What the primary is told to be applied.
     ack: Acknowledged,
+    /// To copy the snapshot, until it was read; with a spool the one who fills it has that.
+    permit: Option<Permit>,
     /// Up to where the primary waits to hear that all is applied.
     wanted: Option<u64>,
     /// Behind the last command that is in no open transaction.
@@ -128,6 +133,7 @@ impl ReplicaSource {
             _watch: node.watch(),
             seeker,
             node,
+            permit: None,
             wanted: None,
             boundary: place,
             passed_on: place,

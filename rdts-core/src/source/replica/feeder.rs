@@ -8,6 +8,7 @@ use tokio::time::sleep_until;
 
 use super::SourceNode;
 use super::tail::Tail;
+use super::turn::Permit;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::failpoint;
 use crate::record::ReplicationId;
@@ -26,6 +27,8 @@ pub(super) struct Feeder {
     pub(super) tail: Tail,
     /// End with the snapshot.
     pub(super) snapshot_only: bool,
+    /// To copy the snapshot.
+    pub(super) permit: Option<Permit>,
 }
 
 /// So much is written at once, if it is there.
@@ -71,6 +74,7 @@ impl Feeder {
                 (writer, over, room) = append(writer, block.freeze(), self.link.arrived()).await?;
                 failpoint::hit("source.spooled");
                 if over {
+                    self.permit = None;
                     // A primary that sent its snapshot without a file keeps the stream back until it hears this.
                     self.seeker.ack.tell();
                     syncer.hurry();

@@ -10,7 +10,7 @@ use crate::translate::TranslateOptions;
 
 /// How a [`ReplicaSource`](super::ReplicaSource) behaves.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaOptions {
     /// The link.
     pub link: LinkConfig,
@@ -22,6 +22,23 @@ pub struct ReplicaOptions {
     pub validate: bool,
     /// What happens when the connection breaks while the stream is followed.
     pub reconnect: Reconnect,
+    /// Of the nodes of one host (as their addresses name it) in a [fleet](crate::fleet), so many are copied in full at once; 0: all. A full copy
+    /// has a server fork, which takes memory, and read all its data: many at once on one machine slow down whoever uses it. Those that go on by
+    /// a partial resync, or in a spool, do not count. A source that is opened by itself never waits. Default: 4.
+    pub full_syncs_per_host: u32,
+}
+
+impl Default for ReplicaOptions {
+    fn default() -> Self {
+        Self {
+            link: LinkConfig::default(),
+            translate: TranslateOptions::default(),
+            snapshot_only: false,
+            validate: false,
+            reconnect: Reconnect::default(),
+            full_syncs_per_host: 4,
+        }
+    }
 }
 
 impl ReplicaOptions {
@@ -57,6 +74,13 @@ impl ReplicaOptions {
     #[must_use]
     pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
         self.reconnect = reconnect;
+        self
+    }
+
+    /// Sets [`full_syncs_per_host`](Self::full_syncs_per_host).
+    #[must_use]
+    pub fn full_syncs_per_host(mut self, most: u32) -> Self {
+        self.full_syncs_per_host = most;
         self
     }
 }

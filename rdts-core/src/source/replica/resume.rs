@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 use super::feeder::{Feeder, next_history};
 use super::input::Input;
 use super::tail::Tail;
+use super::turn::{Permit, Turn};
 use super::{Durable, ReplicaOptions, ReplicaSource, SourceNode, State};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Position, ReplicationId};
@@ -16,11 +17,13 @@ use crate::spool::{At, Beginning, Consumer, Contents, Found, Located, Writer, bl
 use crate::translate::{SnapshotTranslator, Target};
 
 /// Makes a source.
-pub(super) struct Opening {
+pub(crate) struct Opening {
     seeker: Seeker,
     node: SourceNode,
     target: Target,
     options: ReplicaOptions,
+    /// Of a fleet: whose turn it is to be copied.
+    turn: Option<Turn>,
 }
 
 /// Where reading begins.
@@ -50,15 +53,26 @@ impl Start {
 
 impl Opening {
     /// Finds the node.
-    pub(super) async fn new(locator: Locator, target: Target, options: ReplicaOptions) -> Result<Self> {
+    pub(crate) async fn new(locator: Locator, target: Target, options: ReplicaOptions) -> Result<Self> {
         let address = locator.locate().await?;
         let node = SourceNode::new(locator.clone(), address, options.link.deadlines);
         let seeker = Seeker { locator, link: options.link, ack: Acknowledged::default() };
-        Ok(Self { seeker, node, target, options })
+        Ok(Self { seeker, node, target, options, turn: None })
+    }
+
+    /// Waits for this turn before a full copy.
+    pub(crate) fn in_turn(mut self, turn: Turn) -> Self {
+        self.turn = Some(turn);
+        self
+    }
+
+    /// The node that will be read from.
+    pub(crate) fn node(&self) -> SourceNode {
+        self.node.clone()
     }
 
     /// Begins as `durable` says.
-    pub(super) async fn run(self, durable: Durable) -> Result<ReplicaSource> {
+    pub(crate) async fn run(self, durable: Durable) -> Result<ReplicaSource> {
         if self.options.snapshot_only && durable.resumed.is_some_and(|position| position.is_stream()) {
             return self.over(durable.resumed);
         }
@@ -101,6 +115,10 @@ impl Opening {
 
     /// A full copy, through the spool if there is one.
     async fn full_copy(&self, found: Option<Found>) -> Result<ReplicaSource> {
+        let mut permit = None;
+        if let Some(turn) = &self.turn {
+            permit = turn.take(&self.node.address().host).await?;
+        }
         let address = self.node.address();
         let ack = self.seeker.ack.clone();
         let link = ReplicaLink::open_with(&address, self.options.link, Resume::FullCopy, ack).await?;
@@ -108,9 +126,13 @@ impl Opening {
             return Err(Error::protocol("asked for a full copy, got none").at(address));
         };
         let start = Start::snapshot(replid, offset, Begun { framing, beginning: Beginning::default(), skip_to: 0 });
-        let Some(found) = found else { return self.source(start, Input::link(link)) };
+        let Some(found) = found else {
+            let mut source = self.source(start, Input::link(link))?;
+            source.permit = permit;
+            return Ok(source);
+        };
         let (writer, consumer) = found.begin(Contents::full(replid, offset, framing)).await?;
-        self.source(start, self.fed(writer, consumer, Some(link)))
+        self.source(start, self.fed(writer, consumer, Some(link), permit))
     }
 
     /// Behind `offset`, which the spool, if there is one, does not hold.
@@ -125,7 +147,7 @@ impl Opening {
         if let Some(history) = next_history(replid, offset, back.replid, None) {
             writer = blocking(move || writer.rename(history).map(|()| writer)).await?;
         }
-        self.source(Start::stream(replid, offset, db), self.fed(writer, consumer, Some(back.link)))
+        self.source(Start::stream(replid, offset, db), self.fed(writer, consumer, Some(back.link), None))
     }
 
     /// What the spool holds from `located` on, and what follows it.
@@ -134,7 +156,7 @@ impl Opening {
         let At::Stream(offset) = at else { return Err(not_kept("its position is in the snapshot")) };
         let (writer, consumer) = found.go_on(at).await?;
         let (writer, link) = self.follow(writer, &consumer, Place { offset, db }).await?;
-        self.source(Start::stream(replid, offset, db), self.fed(writer, consumer, Some(link)))
+        self.source(Start::stream(replid, offset, db), self.fed(writer, consumer, Some(link), None))
     }
 
     /// The snapshot in the spool from `beginning` on, whose first `skip_to` bytes were passed on, and what follows it.
@@ -152,7 +174,7 @@ impl Opening {
             (writer, link) = (followed.0, Some(followed.1));
         }
         let start = Start::snapshot(first.replid, first.from, Begun { framing, beginning, skip_to });
-        self.source(start, self.fed(writer, consumer, link))
+        self.source(start, self.fed(writer, consumer, link, None))
     }
 
     /// A link that goes on behind the spool.
@@ -186,7 +208,7 @@ impl Opening {
     }
 
     /// A spool that is filled from `link`, or not at all.
-    fn fed(&self, writer: Writer, consumer: Consumer, link: Option<ReplicaLink>) -> Input {
+    fn fed(&self, writer: Writer, consumer: Consumer, link: Option<ReplicaLink>, permit: Option<Permit>) -> Input {
         let mut tasks = JoinSet::new();
         if let Some(link) = link {
             let feeder = Feeder {
@@ -196,6 +218,7 @@ impl Opening {
                 node: self.node.clone(),
                 tail: self.tail(&consumer),
                 snapshot_only: self.options.snapshot_only,
+                permit,
             };
             tasks.spawn(feeder.run(writer));
         }

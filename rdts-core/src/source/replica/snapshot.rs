@@ -59,6 +59,7 @@ impl ReplicaSource {
     }
 
     fn end_snapshot(&mut self, rdb_bytes: u64) -> Batch {
+        self.permit = None;
         // A primary that sent its snapshot without a file keeps the stream back until it hears this.
         self.ack.tell();
         tracing::info!(rdb_bytes, offset = self.offset, "the snapshot has been read");
