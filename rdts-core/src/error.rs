@@ -33,6 +33,9 @@ pub enum ErrorKind {
     Unsupported,
     /// No connection: name not found, refused, unreachable.
     Connect,
+    /// One side does not accept the other's certificate, or only one of them speaks TLS at this port; the text says which, and what would
+    /// help.
+    Tls,
     /// The server refused the credentials, or the user may not do what is needed.
     Auth,
     /// The server does not let us be its replica: the user may not `PSYNC`, or nobody may, as with managed services. Its keys may still be read:
@@ -127,11 +130,14 @@ impl Error {
     pub fn solution(&self) -> Option<&'static str> {
         Some(match self.kind() {
             ErrorKind::Connect => "check host and port, and that this machine may connect to them",
+            ErrorKind::Tls => {
+                "check the certificates and the options ca, cert, key and server-name of the URL; verify=off is for tests alone"
+            }
             ErrorKind::Auth => {
-                "check user and password; a source user needs +psync +sync +replconf +ping, a target user the write commands"
+                "check user and password; a source user needs +psync +replconf +ping +info, a target user the write commands"
             }
             ErrorKind::ReplicationForbidden => {
-                "permit the source's user +psync +sync +replconf +ping, or copy by SCAN, which cannot guarantee as much"
+                "permit the source's user +psync +replconf +ping +info, or copy by SCAN, which cannot guarantee as much"
             }
             ErrorKind::NotReady => "wait until the server has loaded its data and its own primary link is up",
             ErrorKind::TargetNotEmpty => "empty the target, or choose another conflict policy (replace or skip)",

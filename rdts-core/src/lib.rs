@@ -114,6 +114,7 @@ pub mod sink;
 pub mod slot;
 pub mod source;
 pub mod spool;
+pub mod tls;
 pub mod translate;
 pub mod verify;
 

@@ -1,4 +1,8 @@
-//! One connection to a server: TCP, login, and calls one at a time.
+//! One connection to a server: TCP, TLS, login, and calls one at a time.
+
+mod deadlines;
+mod probe;
+mod stream;
 
 use std::fmt;
 use std::future::Future;
@@ -7,109 +11,88 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rdts_resp::{Reply, ReplyDecoder, encode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tls::handshake;
 
-/// How long to wait for what.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
-    /// For name look-up and TCP connection together. Default: 5 s.
-    pub connect: Duration,
-    /// For the whole reply to one command, or for any progress of a transfer. Default: 60 s, as `repl-timeout` of the servers;
-    /// a target that runs one long command is silent for that time.
-    pub reply: Duration,
-    /// How long a server that is loading, or whose own primary link is down, is asked again before that is an error.
-    /// Default: 60 s.
-    pub ready: Duration,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(5), reply: Duration::from_secs(60), ready: Duration::from_secs(60) }
-    }
-}
-
-impl Deadlines {
-    /// Sets [`connect`](Self::connect).
-    #[must_use]
-    pub fn connect(mut self, time: Duration) -> Self {
-        self.connect = time;
-        self
-    }
-
-    /// Sets [`reply`](Self::reply).
-    #[must_use]
-    pub fn reply(mut self, time: Duration) -> Self {
-        self.reply = time;
-        self
-    }
-
-    /// Sets [`ready`](Self::ready).
-    #[must_use]
-    pub fn ready(mut self, time: Duration) -> Self {
-        self.ready = time;
-        self
-    }
-}
+pub use self::deadlines::Deadlines;
+pub use self::stream::{Moved, Stream, StreamReader, StreamWriter};
 
 /// A connection that has logged in, used for one command at a time.
 ///
 /// Pipelining sinks and the replica client take it apart with [`into_parts`](Self::into_parts).
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     input: BytesMut,
     output: Vec<u8>,
     decoder: ReplyDecoder,
     address: NodeAddress,
     deadlines: Deadlines,
+    /// Whether the server has ever answered.
+    heard: bool,
 }
 
 impl Connection {
-    /// Connects to `address` and logs in with its credentials. A server that is loading is asked again until
+    /// Connects to `address`, by TLS if it says so, and logs in with its credentials. A server that is loading is asked again until
     /// [`Deadlines::ready`] has passed.
     ///
     /// # Errors
-    /// [`Connect`](ErrorKind::Connect), [`Auth`](ErrorKind::Auth), [`NotReady`](ErrorKind::NotReady),
+    /// [`Connect`](ErrorKind::Connect), [`Tls`](ErrorKind::Tls), also where one side speaks TLS and the other does not,
+    /// [`Auth`](ErrorKind::Auth), [`NotReady`](ErrorKind::NotReady),
     /// [`Timeout`](ErrorKind::Timeout), or [`Protocol`](ErrorKind::Protocol) if that is no Redis server; all name the address.
     pub async fn open(address: &NodeAddress, deadlines: Deadlines) -> Result<Self> {
         let mut connection = Self::connect(address, deadlines).await?;
-        connection.login().await?;
+        match connection.begin().await {
+            Err(error) if !connection.heard && error.kind() == ErrorKind::Disconnected => {
+                Err(probe::of_silence(error, address, deadlines).await)
+            }
+            begun => begun.map(|()| connection),
+        }
+    }
+
+    /// Logs in and waits until the server is ready.
+    async fn begin(&mut self) -> Result<()> {
+        self.login().await?;
+        let deadlines = self.deadlines;
         let started = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(50);
         loop {
-            let reply = connection.call([b"PING"]).await?;
+            let reply = self.call([b"PING"]).await?;
             match reply.error_code() {
-                None => return Ok(connection),
+                None => return Ok(()),
                 Some("LOADING" | "MASTERDOWN" | "BUSY") if started.elapsed() < deadlines.ready => {
-                    tracing::info!(%address, reply = text(&reply), "the server is not ready yet");
+                    tracing::info!(address = %self.address, reply = text(&reply), "the server is not ready yet");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
                 // A user that may not PING may still do all that is asked of it later.
-                Some("NOPERM") => return Ok(connection),
-                Some(_) => return Err(connection.refusal("PING", &reply)),
+                Some("NOPERM") => return Ok(()),
+                Some(_) => return Err(self.refusal("PING", &reply)),
             }
         }
     }
 
     async fn connect(address: &NodeAddress, deadlines: Deadlines) -> Result<Self> {
-        let connect = TcpStream::connect((address.host.as_str(), address.port));
-        let stream = match tokio::time::timeout(deadlines.connect, connect).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                return Err(Error::new(ErrorKind::Connect, "cannot connect").with_source(error).at(address));
-            }
-            Err(_) => {
-                let text = format!("no connection within {:?}", deadlines.connect);
-                return Err(Error::new(ErrorKind::Timeout, text).at(address));
-            }
+        let socket = socket(address, deadlines).await?;
+        let stream = match &address.tls {
+            None => Stream::plain(socket),
+            Some(tls) => match tokio::time::timeout(deadlines.connect, handshake(socket, address, tls)).await {
+                Ok(Ok(stream)) => Stream::tls(stream),
+                Ok(Err(error)) if error.kind() == ErrorKind::Disconnected => {
+                    return Err(probe::of_handshake(error.at(address), address, deadlines).await);
+                }
+                Ok(Err(error)) => return Err(error.at(address)),
+                // A server that expects commands takes a greeting of TLS for the beginning of one, and waits for its end.
+                Err(_) => {
+                    let text = format!("no TLS handshake within {:?}", deadlines.connect);
+                    let error = Error::new(ErrorKind::Timeout, text).at(address);
+                    return Err(probe::of_handshake(error, address, deadlines).await);
+                }
+            },
         };
-        // Requests are written whole: waiting to fill a segment only adds the peer's delayed acknowledgement to each round trip.
-        stream.set_nodelay(true).map_err(|error| broken(error).at(address))?;
         Ok(Self {
             stream,
             input: BytesMut::with_capacity(16 * 1024),
@@ -117,6 +100,7 @@ impl Connection {
             decoder: ReplyDecoder::new(),
             address: address.clone(),
             deadlines,
+            heard: false,
         })
     }
 
@@ -159,10 +143,12 @@ impl Connection {
         encode::command(&mut self.output, args);
         let deadline = self.deadlines.reply;
         let work = async {
-            self.stream.write_all(&self.output).await.map_err(broken)?;
+            self.stream.send(&self.output).await.map_err(broken)?;
             read_reply(&mut self.stream, &mut self.input, &mut self.decoder).await
         };
-        within(deadline, work).await.map_err(|error| error.at(&self.address))
+        let reply = within(deadline, work).await.map_err(|error| error.at(&self.address))?;
+        self.heard = true;
+        Ok(reply)
     }
 
     /// Sends commands, ready as RESP, whose replies [`receive`](Self::receive) gives in order.
@@ -170,7 +156,7 @@ impl Connection {
     /// # Errors
     /// As [`call`](Self::call).
     pub async fn send(&mut self, commands: &[u8]) -> Result<()> {
-        let work = async { self.stream.write_all(commands).await.map_err(broken) };
+        let work = async { self.stream.send(commands).await.map_err(broken) };
         within(self.deadlines.reply, work).await.map_err(|error| error.at(&self.address))
     }
 
@@ -230,7 +216,7 @@ impl Connection {
     }
 
     /// The socket, and the bytes that were read from it and not used.
-    pub fn into_parts(self) -> (TcpStream, BytesMut) {
+    pub fn into_parts(self) -> (Stream, BytesMut) {
         (self.stream, self.input)
     }
 }
@@ -254,7 +240,7 @@ pub fn shortened(pause: Duration) -> Duration {
     half + half.mul_f64((random >> 11) as f64 / (1u64 << 53) as f64)
 }
 
-async fn read_reply(stream: &mut TcpStream, input: &mut BytesMut, decoder: &mut ReplyDecoder) -> Result<Reply> {
+async fn read_reply(stream: &mut Stream, input: &mut BytesMut, decoder: &mut ReplyDecoder) -> Result<Reply> {
     loop {
         let decoded = decoder
             .decode(input)
@@ -268,6 +254,24 @@ async fn read_reply(stream: &mut TcpStream, input: &mut BytesMut, decoder: &mut 
             return Err(Error::new(ErrorKind::Disconnected, "the server closed the connection"));
         }
     }
+}
+
+/// A socket that is connected to `address`, on which nothing was said.
+async fn socket(address: &NodeAddress, deadlines: Deadlines) -> Result<TcpStream> {
+    let connect = TcpStream::connect((address.host.as_str(), address.port));
+    let socket = match tokio::time::timeout(deadlines.connect, connect).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => {
+            return Err(Error::new(ErrorKind::Connect, "cannot connect").with_source(error).at(address));
+        }
+        Err(_) => {
+            let text = format!("no connection within {:?}", deadlines.connect);
+            return Err(Error::new(ErrorKind::Timeout, text).at(address));
+        }
+    };
+    // Requests are written whole: waiting to fill a segment only adds the peer's delayed acknowledgement to each round trip.
+    socket.set_nodelay(true).map_err(|error| broken(error).at(address))?;
+    Ok(socket)
 }
 
 /// Runs `work` with a deadline.

@@ -105,7 +105,7 @@ impl Service {
     async fn ask(&self, sentinel: &NodeAddress) -> Result<Option<NodeAddress>> {
         let mut connection = Connection::open(sentinel, self.deadlines).await?;
         let reply = connection.call(["SENTINEL", "get-master-addr-by-name", &self.name]).await?;
-        if let Some(address) = self.address(&reply) {
+        if let Some(address) = self.address(&reply, sentinel) {
             return Ok(Some(address));
         }
         match &reply {
@@ -121,11 +121,12 @@ impl Service {
         }
     }
 
-    fn address(&self, reply: &Reply) -> Option<NodeAddress> {
+    /// What `sentinel` names: a Sentinel that speaks TLS has the data nodes do so too.
+    fn address(&self, reply: &Reply, sentinel: &NodeAddress) -> Option<NodeAddress> {
         let [host, port] = reply.as_array()? else { return None };
         let host = String::from_utf8(host.as_bytes()?.to_vec()).ok()?;
         let port = std::str::from_utf8(port.as_bytes()?).ok()?.parse().ok()?;
-        Some(NodeAddress { host, port, credentials: self.credentials.clone() })
+        Some(sentinel.neighbour(host, port).with_credentials(self.credentials.clone()))
     }
 
     async fn verify(&self, node: &NodeAddress) -> Result<()> {

@@ -27,6 +27,7 @@ pub mod cluster;
 #[cfg(feature = "codis")]
 pub mod codis;
 pub mod crossing;
+mod duplex;
 mod failure;
 pub mod file;
 mod impossible;

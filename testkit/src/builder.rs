@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Server;
+use crate::certificates::{Issued, Pair};
 use crate::version::{self, Version};
+use crate::{Certificates, Server};
 
 /// Settings of a server before it starts: [`Server::builder`].
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Builder {
     pub(crate) cluster: bool,
     /// Whether it is a Sentinel.
     pub(crate) sentinel: bool,
+    /// Whose CA it trusts, and what it shows.
+    pub(crate) tls: Option<Box<Issued>>,
 }
 
 impl Builder {
@@ -35,6 +38,7 @@ impl Builder {
             accept_loading: false,
             cluster: false,
             sentinel: false,
+            tls: None,
         }
     }
 
@@ -75,6 +79,22 @@ impl Builder {
         self.password.as_deref().map(quoted)
     }
 
+    /// Has it speak TLS at another port, [`Server::tls_port`], to clients that have a certificate of the same CA. What servers say to each
+    /// other goes by TLS then, too. The port in clear remains, for the test kit itself.
+    ///
+    /// # Panics
+    /// At the start, when the server was built without TLS.
+    pub fn tls(self, certificates: &Certificates) -> Self {
+        let own = certificates.server();
+        self.tls_with(certificates, own)
+    }
+
+    /// As [`tls`](Self::tls), but the server shows another certificate than [`Certificates::server`].
+    pub fn tls_with(mut self, certificates: &Certificates, own: Pair) -> Self {
+        self.tls = Some(Box::new(certificates.to_server(own)));
+        self
+    }
+
     /// Loads a module that came with the server: a file name in its `modules` folder, such as `rejson.so`.
     ///
     /// # Panics
@@ -109,7 +129,7 @@ impl Builder {
     }
 
     /// The whole `redis.conf`; what the caller asked for comes last and wins.
-    pub(crate) fn config(&self, port: u16, dir: &Path) -> String {
+    pub(crate) fn config(&self, port: u16, tls_port: Option<u16>, dir: &Path) -> String {
         let dir = quoted(&dir.to_string_lossy());
         let mut lines = vec![format!("port {port}"), "bind 127.0.0.1".to_owned(), format!("dir {dir}")];
         if !self.sentinel {
@@ -124,6 +144,20 @@ impl Builder {
         }
         if self.cluster {
             lines.push("cluster-enabled yes".to_owned());
+        }
+        if let (Some(issued), Some(port)) = (&self.tls, tls_port) {
+            lines.push(format!("tls-port {port}"));
+            for (name, path) in [
+                ("tls-ca-cert-file", &issued.ca),
+                ("tls-cert-file", &issued.own.certificate),
+                ("tls-key-file", &issued.own.key),
+            ] {
+                lines.push(format!("{name} {}", quoted(&path.to_string_lossy())));
+            }
+            lines.push("tls-replication yes".to_owned());
+            if self.cluster {
+                lines.push("tls-cluster yes".to_owned());
+            }
         }
         lines.extend(self.directives.iter().map(|(name, value)| format!("{name} {value}")));
         lines.join("\n") + "\n"

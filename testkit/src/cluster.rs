@@ -88,6 +88,19 @@ impl Cluster {
         format!("redis-cluster://{}{}", self.nodes[0].credentials(), addresses.join(","))
     }
 
+    /// `rediss-cluster://127.0.0.1:TLS-PORT,…?ca=…&cert=…&key=…` with the nodes that run, and `:PASSWORD@` when they have one.
+    ///
+    /// # Panics
+    /// When they were not [told to](ClusterBuilder::tls) speak TLS.
+    #[track_caller]
+    #[must_use]
+    pub fn tls_url(&self) -> String {
+        let running = self.nodes.iter().filter(|node| node.is_running());
+        let addresses: Vec<String> = running.map(|node| format!("127.0.0.1:{}", node.tls_port())).collect();
+        let (login, options) = (self.nodes[0].credentials(), self.nodes[0].tls_options());
+        format!("rediss-cluster://{login}{}?{options}", addresses.join(","))
+    }
+
     /// All nodes by their numbers, those that were killed as well.
     #[must_use]
     pub fn nodes(&self) -> &[Server] {

@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod builder;
+mod certificates;
 mod cluster;
 mod codis;
 mod compare;
@@ -36,6 +37,7 @@ mod wait;
 mod wire;
 
 pub use builder::Builder;
+pub use certificates::{Certificates, Pair};
 pub use cluster::{Cluster, ClusterBuilder, OpenSlot};
 pub use codis::Codis;
 pub use compare::{CompareOptions, Difference, DifferenceKind, assert_same, compare, compare_with, digest};

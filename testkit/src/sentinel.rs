@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::Server;
 use crate::builder::Builder;
 use crate::version::Version;
 use crate::wait::poll;
 use crate::wire::{array, bytes};
+use crate::{Certificates, Server};
 
 /// How long a change may take on a machine that is busy with other tests.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -73,6 +73,12 @@ impl SentinelBuilder {
         self
     }
 
+    /// Has data nodes and Sentinels speak TLS, to each other as well: [`Builder::tls`].
+    pub fn tls(mut self, certificates: &Certificates) -> Self {
+        self.node = self.node.tls(certificates);
+        self
+    }
+
     /// Starts it and waits until every Sentinel knows all others and all replicas.
     ///
     /// # Panics
@@ -88,9 +94,10 @@ impl SentinelBuilder {
             nodes.push(replica);
         }
         let quorum = (self.sentinels / 2 + 1).to_string();
-        let (service, port) = (&self.service, nodes[0].port().to_string());
+        let (service, port) = (&self.service, nodes[0].peer_port().to_string());
         let mut sentinel = Server::builder(&self.node.name);
         sentinel.sentinel = true;
+        sentinel.tls.clone_from(&self.node.tls);
         let down_after = self.down_after.as_millis().to_string();
         sentinel = sentinel
             .arg("sentinel monitor", &format!("{service} 127.0.0.1 {port} {quorum}"))
@@ -151,6 +158,20 @@ impl Sentinel {
     pub fn url(&self) -> String {
         let addresses: Vec<String> = self.running_sentinels().map(Server::addr).collect();
         format!("redis-sentinel://{}{}/?service={}", self.nodes[0].credentials(), addresses.join(","), self.service)
+    }
+
+    /// `rediss-sentinel://127.0.0.1:TLS-PORT,…/?service=NAME&ca=…&cert=…&key=…` with the Sentinels that run, and the data nodes'
+    /// `:PASSWORD@` when they have one.
+    ///
+    /// # Panics
+    /// When they were not [told to](SentinelBuilder::tls) speak TLS.
+    #[track_caller]
+    #[must_use]
+    pub fn tls_url(&self) -> String {
+        let addresses: Vec<String> =
+            self.running_sentinels().map(|node| format!("127.0.0.1:{}", node.tls_port())).collect();
+        let (login, options) = (self.nodes[0].credentials(), self.nodes[0].tls_options());
+        format!("rediss-sentinel://{login}{}/?service={}&{options}", addresses.join(","), self.service)
     }
 
     /// All data nodes by their numbers, those that were killed as well.
@@ -224,9 +245,9 @@ impl Sentinel {
         self.wait("the Sentinels to agree and the replicas to be in sync", || {
             let Some(primary) = self.agreed() else { return false };
             let (port, running) =
-                (self.nodes[primary].port().to_string(), self.nodes.iter().filter(|node| node.is_running()));
+                (self.nodes[primary].peer_port().to_string(), self.nodes.iter().filter(|node| node.is_running()));
             let replicas = running.clone().count() - 1;
-            let mut nodes = running.map(|node| (node.port(), node.try_info("replication").unwrap_or_default()));
+            let mut nodes = running.map(|node| (node.peer_port(), node.try_info("replication").unwrap_or_default()));
             nodes.all(|(own, state)| {
                 own.to_string() == port && state.get("role").is_some_and(|role| role == "master")
                     || state.get("master_port") == Some(&port)
@@ -256,7 +277,7 @@ impl Sentinel {
         let mut said = self.running_sentinels().map(|sentinel| {
             let address = sentinel.try_cmd(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", &self.service]).map(array);
             let port = String::from_utf8_lossy(&bytes(address.ok()?.pop()?)).parse().ok()?;
-            self.nodes.iter().position(|node| node.port() == port)
+            self.nodes.iter().position(|node| node.peer_port() == port)
         });
         let first = said.next()??;
         said.all(|other| other == Some(first)).then_some(first)

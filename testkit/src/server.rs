@@ -31,6 +31,7 @@ pub struct Server {
     settings: Builder,
     dir: TempDir,
     port: u16,
+    tls_port: Option<u16>,
     /// `None` after [`Server::stop`] and [`Server::kill`].
     child: Mutex<Option<Child>>,
 }
@@ -62,9 +63,11 @@ impl Server {
             let copied = fs::copy(rdb, dir.path().join("dump.rdb"));
             copied.unwrap_or_else(|error| panic!("cannot copy {}: {error}", rdb.display()));
         }
-        let mut server = Self { settings, dir, port: 0, child: Mutex::new(None) };
+        let mut server = Self { settings, dir, port: 0, tls_port: None, child: Mutex::new(None) };
         for _ in 0..PORT_TRIES {
-            server.port = if server.settings.cluster { process::free_port_of_cluster() } else { process::free_port() };
+            let port = || if server.settings.cluster { process::free_port_of_cluster() } else { process::free_port() };
+            let ports = (port(), server.settings.tls.as_ref().map(|_| port()));
+            (server.port, server.tls_port) = ports;
             if server.run() {
                 return server;
             }
@@ -76,7 +79,8 @@ impl Server {
     #[track_caller]
     fn run(&self) -> bool {
         let config = self.dir.path().join("redis.conf");
-        fs::write(&config, self.settings.config(self.port, self.dir.path())).expect("the temporary folder is writable");
+        fs::write(&config, self.settings.config(self.port, self.tls_port, self.dir.path()))
+            .expect("the temporary folder is writable");
         let log = File::create(self.log_path()).expect("the temporary folder is writable");
         let mut command = process::tied_command(&self.settings.executable);
         command.arg(&config).current_dir(self.dir.path());
@@ -154,6 +158,48 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}{}", self.credentials(), self.addr())
+    }
+
+    /// Its port on 127.0.0.1 where it speaks TLS.
+    ///
+    /// # Panics
+    /// When it was not [told to](Builder::tls).
+    #[track_caller]
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.expect("the server was started with TLS")
+    }
+
+    /// `rediss://127.0.0.1:TLS-PORT?ca=…&cert=…&key=…`, with `:PASSWORD@` when it has one.
+    ///
+    /// # Panics
+    /// When it was not [told to](Builder::tls) speak TLS.
+    #[track_caller]
+    #[must_use]
+    pub fn tls_url(&self) -> String {
+        format!("rediss://{}127.0.0.1:{}?{}", self.credentials(), self.tls_port(), self.tls_options())
+    }
+
+    /// The options of a URL that has TLS.
+    #[track_caller]
+    pub(crate) fn tls_options(&self) -> &str {
+        &self.settings.tls.as_ref().expect("the server was started with TLS").url_options
+    }
+
+    /// The port at which other servers speak to it.
+    pub(crate) fn peer_port(&self) -> u16 {
+        self.tls_port.unwrap_or(self.port)
+    }
+
+    /// Adds an ACL user (Redis 6.0 and later), or makes one that exists what `rules` say and nothing else: `~* +@all -@dangerous`.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    #[track_caller]
+    pub fn set_user(&self, name: &str, password: &str, rules: &str) {
+        let password = format!(">{password}");
+        let words = ["ACL", "SETUSER", name, "reset", "on", &password].into_iter().chain(rules.split_whitespace());
+        self.cmd(&words.collect::<Vec<_>>());
     }
 
     /// `:PASSWORD@` of a URL, or nothing.
@@ -346,7 +392,7 @@ impl Server {
         if let Some(password) = &primary.settings.password {
             self.cmd(&["CONFIG", "SET", "masterauth", password]);
         }
-        self.cmd(&["SLAVEOF", "127.0.0.1", &primary.port.to_string()]);
+        self.cmd(&["SLAVEOF", "127.0.0.1", &primary.peer_port().to_string()]);
     }
 
     /// Waits until this replica of `primary` has got everything that `primary` has written.

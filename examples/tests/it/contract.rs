@@ -103,8 +103,6 @@ fn select(server: &Server, db: u32, args: &[&str]) -> Reply {
 fn what_is_not_supported_yet_is_refused_with_status_2() {
     let node = "redis://127.0.0.1:1";
     for args in [
-        vec!["--from", "rediss://127.0.0.1:1", "--to", node],
-        vec!["--from", node, "--to", "rediss-cluster://127.0.0.1:1"],
         vec!["--from", "a.rdb", "--to", node, "--state", "/nowhere"],
         vec!["--from", node, "--to", "memory:", "--state", "/nowhere"],
         vec!["--from", node, "--to", node, "--verify"],

@@ -16,8 +16,8 @@ const GRACE: Duration = Duration::from_millis(500);
 const ASKED: usize = 16;
 
 impl Topology {
-    /// Asks the nodes at `seeds`, all at once, what their cluster consists of. One that answers is enough. All nodes get the
-    /// credentials of the seed that told of them.
+    /// Asks the nodes at `seeds`, all at once, what their cluster consists of. One that answers is enough. A node has the login of the seed
+    /// at the address that the cluster announces for it, else that of the first seed.
     ///
     /// Where several answer, the view that agrees best with the others is taken: nodes learn of changes at different times.
     ///
@@ -26,7 +26,16 @@ impl Topology {
     /// [`Config`](ErrorKind::Config) without a seed; and if none can be asked, what kept the first from it: as
     /// [`Connection::open`].
     pub async fn discover(seeds: &[NodeAddress], options: TopologyOptions) -> Result<Self> {
-        let views = views(seeds, &options).await?;
+        Self::discover_by(seeds, seeds, options).await
+    }
+
+    /// As [`discover`](Self::discover), but who is asked are the nodes at `asked`, while `seeds` say how to log in.
+    pub(crate) async fn discover_by(
+        asked: &[NodeAddress],
+        seeds: &[NodeAddress],
+        options: TopologyOptions,
+    ) -> Result<Self> {
+        let views = views(asked, seeds, &options).await?;
         for view in &views[1..] {
             if !view.same_cluster(&views[0]) && view.missing().is_empty() && views[0].missing().is_empty() {
                 let text = format!("this node and {} are in different clusters", views[0].from);
@@ -51,7 +60,7 @@ impl Topology {
                 asked.push(address.clone());
             }
         }
-        let views = views(&asked, &self.options).await?;
+        let views = views(&asked, &self.seeds, &self.options).await?;
         self.replace(best(views))
     }
 
@@ -61,7 +70,7 @@ impl Topology {
     /// # Errors
     /// As [`discover`](Self::discover) with that one seed.
     pub async fn refresh_from(&mut self, address: &NodeAddress) -> Result<bool> {
-        let view = ask(address, &self.options).await?;
+        let view = ask(address, &self.seeds, &self.options).await?;
         self.replace(view)
     }
 
@@ -74,11 +83,11 @@ impl Topology {
 }
 
 /// What the nodes at `addresses` say: at least one view.
-async fn views(addresses: &[NodeAddress], options: &TopologyOptions) -> Result<Vec<View>> {
+async fn views(addresses: &[NodeAddress], logins: &[NodeAddress], options: &TopologyOptions) -> Result<Vec<View>> {
     let mut asking = JoinSet::new();
     for address in addresses {
-        let (address, options) = (address.clone(), options.clone());
-        asking.spawn(async move { ask(&address, &options).await });
+        let (address, logins, options) = (address.clone(), logins.to_vec(), options.clone());
+        asking.spawn(async move { ask(&address, &logins, &options).await });
     }
     let (mut views, mut failed): (Vec<View>, Option<Error>) = (Vec::new(), None);
     let mut until: Option<tokio::time::Instant> = None;
@@ -114,10 +123,10 @@ async fn views(addresses: &[NodeAddress], options: &TopologyOptions) -> Result<V
     }
 }
 
-async fn ask(address: &NodeAddress, options: &TopologyOptions) -> Result<View> {
+async fn ask(address: &NodeAddress, logins: &[NodeAddress], options: &TopologyOptions) -> Result<View> {
     let mut connection = Connection::open(address, options.deadlines).await?;
     let reply = connection.call(["CLUSTER", "SLOTS"]).await?;
-    let Some(error) = reply.as_error() else { return View::read(&reply, address, options) };
+    let Some(error) = reply.as_error() else { return View::read(&reply, address, logins, options) };
     let text = text(&reply);
     // Servers before 3.0 and forks without clusters do not know the command at all.
     if text.contains("cluster support disabled") || error.starts_with(b"ERR unknown command") {

@@ -34,7 +34,7 @@ impl fmt::Display for NodeId {
 pub struct Node {
     /// Its name in the cluster.
     pub id: NodeId,
-    /// Where to connect to, with the credentials of the seeds.
+    /// Where to connect to, and with which login: that of the seed at this address, else of the first seed.
     pub address: NodeAddress,
 }
 
@@ -140,15 +140,29 @@ impl Topology {
         let (host, port) = place.rsplit_once(':')?;
         // IPv6 addresses stand there without brackets.
         let host = if host.is_empty() { &from.host } else { host };
-        Some(self.options.address(host, port.parse().ok().filter(|port| *port > 0)?, from))
+        Some(self.options.address(host, port.parse().ok().filter(|port| *port > 0)?, from, &self.seeds))
+    }
+
+    /// Who was asked at first, with the logins that were given.
+    pub(crate) fn seeds(&self) -> &[NodeAddress] {
+        &self.seeds
     }
 }
 
 impl TopologyOptions {
-    /// Where to connect to for what is announced as `host` and `port`, with the credentials of `like`.
-    pub(super) fn address(&self, host: &str, port: u16, like: &NodeAddress) -> NodeAddress {
-        let (host, port) = self.dial.get(&(host.to_owned(), port)).cloned().unwrap_or_else(|| (host.to_owned(), port));
-        NodeAddress { host, port, credentials: like.credentials.clone() }
+    /// Where to connect to for what is announced as `host` and `port`, as one does to `like`, a node of the same cluster. The login is that
+    /// of the one of `logins` which is there, else of the first.
+    pub(super) fn address(&self, host: &str, port: u16, like: &NodeAddress, logins: &[NodeAddress]) -> NodeAddress {
+        let announced = like.neighbour(host, port);
+        let address = match self.dial.get(&(host.to_owned(), port)) {
+            Some((host, port)) => like.neighbour(host.clone(), *port),
+            None => announced.clone(),
+        };
+        let own = logins.iter().find(|login| login.same_place(&address) || login.same_place(&announced));
+        match own.or(logins.first()) {
+            Some(login) => address.with_credentials(login.credentials.clone()),
+            None => address,
+        }
     }
 }
 

@@ -19,8 +19,14 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Reads the reply of the node at `from`.
-    pub(super) fn read(reply: &Reply, from: &NodeAddress, options: &TopologyOptions) -> Result<Self> {
+    /// Reads the reply of the node at `from`; `logins` as of [`TopologyOptions::address`].
+    pub(super) fn read(
+        reply: &Reply,
+        from: &NodeAddress,
+        logins: &[NodeAddress],
+        options: &TopologyOptions,
+    ) -> Result<Self> {
+        let node = |reply: &Reply| node(reply, from, logins, options);
         let nonsense = || {
             let text = "the answer to CLUSTER SLOTS is not what any known server says";
             Error::new(ErrorKind::Topology, text).at(from)
@@ -34,13 +40,13 @@ impl View {
                 reply.as_integer().and_then(|slot| u16::try_from(slot).ok()).filter(|slot| *slot < SLOTS)
             };
             let (Some(first), Some(last)) = (slot(first), slot(last)) else { return Err(nonsense()) };
-            let primary = node(primary, from, options).ok_or_else(|| {
+            let primary = node(primary).ok_or_else(|| {
                 let text = format!("CLUSTER SLOTS tells no address of the primary of slots {first}-{last}");
                 Error::new(ErrorKind::Topology, text).at(from)
             })?;
             let shard = view.shards.iter().position(|shard| shard.primary.id == primary.id).unwrap_or_else(|| {
                 // A replica without a known address is of no use and does no harm.
-                let replicas = replicas.iter().filter_map(|replica| node(replica, from, options)).collect();
+                let replicas = replicas.iter().filter_map(node).collect();
                 view.shards.push(Shard { primary, replicas, slots: Vec::new() });
                 view.shards.len() - 1
             });
@@ -121,7 +127,7 @@ impl View {
 }
 
 /// `[host, port]` (3.0), `[host, port, id]` (3.2), `[host, port, id, [name, value, …]]` (7.0 and Valkey).
-fn node(reply: &Reply, from: &NodeAddress, options: &TopologyOptions) -> Option<Node> {
+fn node(reply: &Reply, from: &NodeAddress, logins: &[NodeAddress], options: &TopologyOptions) -> Option<Node> {
     let [host, port, rest @ ..] = reply.as_array()? else { return None };
     let port = u16::try_from(port.as_integer()?).ok().filter(|port| *port > 0)?;
     let host = match host {
@@ -136,7 +142,7 @@ fn node(reply: &Reply, from: &NodeAddress, options: &TopologyOptions) -> Option<
         },
     };
     let id = rest.first().and_then(Reply::as_str).map_or_else(|| format!("{host}:{port}"), str::to_owned);
-    Some(Node { id: NodeId(id), address: options.address(&host, port, from) })
+    Some(Node { id: NodeId(id), address: options.address(&host, port, from, logins) })
 }
 
 /// Ascending numbers as ranges.
@@ -199,6 +205,7 @@ mod tests {
         View::read(
             reply,
             &NodeAddress::new("asked", 1),
+            &[],
             &TopologyOptions::default().dial(("inside", 5), ("outside", 6)),
         )
     }

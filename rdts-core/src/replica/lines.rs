@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use super::{Action, Framing, Handshake, LinkConfig, Resume, Sync};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::broken;
+use crate::net::{Stream, broken};
 use crate::record::ReplicationId;
 
 /// A line is never longer.
@@ -17,14 +16,14 @@ const MAX_LINE: usize = 64 << 10;
 
 /// A connection as long as lines are spoken on it.
 pub(super) struct Lines {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) input: BytesMut,
     pub(super) deadline: Duration,
 }
 
 impl Lines {
     async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.write_all(bytes).await.map_err(broken)
+        self.stream.send(bytes).await.map_err(broken)
     }
 
     /// The next line without its end. Bare newlines keep the connection alive, and only set the clock back.

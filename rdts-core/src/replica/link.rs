@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use rdts_resp::encode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::AsyncReadExt;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -16,7 +15,7 @@ use super::lines::{Lines, shake_hands};
 use super::{Announce, Framing, Resume, Sync};
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Connection, Deadlines, broken};
+use crate::net::{Connection, Deadlines, StreamReader, StreamWriter, broken};
 
 /// How a [`ReplicaLink`] behaves.
 #[non_exhaustive]
@@ -267,7 +266,7 @@ fn closed() -> Error {
 }
 
 async fn read(
-    mut socket: OwnedReadHalf,
+    mut socket: StreamReader,
     first: BytesMut,
     blocks: mpsc::UnboundedSender<Result<Block>>,
     config: LinkConfig,
@@ -305,7 +304,7 @@ async fn read(
     }
 }
 
-async fn acknowledge(mut socket: OwnedWriteHalf, ack: Acknowledged, period: Duration) {
+async fn acknowledge(mut socket: StreamWriter, ack: Acknowledged, period: Duration) {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut command = Vec::new();
@@ -318,7 +317,7 @@ async fn acknowledge(mut socket: OwnedWriteHalf, ack: Acknowledged, period: Dura
         command.clear();
         encode::command(&mut command, ["REPLCONF", "ACK", itoa::Buffer::new().format(offset)]);
         // A broken connection is reported by the reading side, which knows what arrived before.
-        if socket.write_all(&command).await.is_err() {
+        if socket.send(&command).await.is_err() {
             return;
         }
     }

@@ -126,7 +126,9 @@ struct ClusterShard {
 }
 
 struct Known {
-    /// Who can be asked about the cluster: the seeds and every node that was seen.
+    /// Who can be asked about the cluster: every node that was seen.
+    nearby: Vec<NodeAddress>,
+    /// Who was asked at first, with the logins that were given.
     seeds: Vec<NodeAddress>,
     nodes: BTreeSet<NodeId>,
     primary: NodeAddress,
@@ -134,7 +136,12 @@ struct Known {
 
 impl ClusterShard {
     fn new(topology: &Topology, shard: &Shard, options: TopologyOptions) -> Self {
-        let mut known = Known { seeds: Vec::new(), nodes: BTreeSet::new(), primary: shard.primary.address.clone() };
+        let mut known = Known {
+            nearby: Vec::new(),
+            seeds: topology.seeds().to_vec(),
+            nodes: BTreeSet::new(),
+            primary: shard.primary.address.clone(),
+        };
         known.learn(topology, shard);
         Self { options, known: Mutex::new(known) }
     }
@@ -142,7 +149,7 @@ impl ClusterShard {
 
 impl Known {
     fn learn(&mut self, topology: &Topology, shard: &Shard) {
-        self.seeds = topology.nodes().map(|node| node.address.clone()).collect();
+        self.nearby = topology.nodes().map(|node| node.address.clone()).collect();
         self.nodes.insert(shard.primary.id.clone());
         self.nodes.extend(shard.replicas.iter().map(|node| node.id.clone()));
         self.primary.clone_from(&shard.primary.address);
@@ -152,12 +159,13 @@ impl Known {
 impl Locate for ClusterShard {
     async fn locate(&self) -> Result<NodeAddress> {
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (seeds, last) = {
+        let (nearby, seeds, last) = {
             let known = lock();
-            (known.seeds.clone(), known.primary.clone())
+            (known.nearby.clone(), known.seeds.clone(), known.primary.clone())
         };
         // In the middle of a fail-over a cluster may look as if it were in disorder: that passes.
-        let topology = Topology::discover(&seeds, self.options.clone()).await.map_err(|error| match error.kind() {
+        let found = Topology::discover_by(&nearby, &seeds, self.options.clone()).await;
+        let topology = found.map_err(|error| match error.kind() {
             ErrorKind::Topology => {
                 Error::new(ErrorKind::NotReady, "the cluster is not in order at present").with_source(error)
             }

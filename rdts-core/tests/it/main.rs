@@ -14,4 +14,5 @@ mod reconnect;
 mod replica;
 mod resume;
 mod slot;
+mod tls;
 mod verify;

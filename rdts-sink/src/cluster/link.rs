@@ -2,107 +2,56 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use rdts_core::endpoint::NodeAddress;
-use rdts_core::error::{Error, ErrorKind, Result};
+use rdts_core::error::Result;
 use rdts_core::net::{Connection, Deadlines};
-use rdts_resp::{Reply, ReplyDecoder, encode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use rdts_resp::{Reply, encode};
+
+use crate::duplex::Duplex;
 
 /// A connection that commands can be sent to without waiting for their replies.
-pub(super) struct Link {
-    stream: TcpStream,
-    input: BytesMut,
-    decoder: ReplyDecoder,
-    output: Vec<u8>,
-    /// How much of `output` is written.
-    written: usize,
-    address: NodeAddress,
-    silence: Duration,
-    /// When the node last took or gave something.
-    alive: Instant,
-}
+pub(super) struct Link(Duplex);
 
 impl Link {
     pub(super) async fn open(address: &NodeAddress, deadlines: Deadlines) -> Result<Self> {
-        let (stream, input) = Connection::open(address, deadlines).await?.into_parts();
-        Ok(Self {
-            stream,
-            input,
-            decoder: ReplyDecoder::new(),
-            output: Vec::new(),
-            written: 0,
-            address: address.clone(),
-            silence: deadlines.reply,
-            alive: Instant::now(),
-        })
+        Ok(Self(Duplex::over(Connection::open(address, deadlines).await?, deadlines.reply)))
     }
 
     pub(super) fn address(&self) -> &NodeAddress {
-        &self.address
+        self.0.address()
     }
 
     /// Where to append what is to be sent.
     pub(super) fn output(&mut self) -> &mut Vec<u8> {
-        if self.written == self.output.len() {
-            self.output.clear();
-            self.written = 0;
-        }
-        &mut self.output
+        self.0.output()
     }
 
     /// The node owes something from now on.
     pub(super) fn awake(&mut self) {
-        self.alive = Instant::now();
+        self.0.awake();
     }
 
     /// For how long the node has neither taken nor given anything.
     pub(super) fn silent(&self) -> Duration {
-        self.alive.elapsed()
+        self.0.alive().elapsed()
     }
 
     /// Writes or reads whatever comes first. Cancel safe.
     ///
     /// # Errors
-    /// [`Disconnected`](ErrorKind::Disconnected); [`Timeout`](ErrorKind::Timeout) if the node has been silent for too long.
+    /// [`Disconnected`](rdts_core::ErrorKind::Disconnected); [`Timeout`](rdts_core::ErrorKind::Timeout) if the node has been silent for
+    /// too long.
     pub(super) async fn step(&mut self) -> Result<()> {
-        self.input.reserve(16 << 10);
-        let (mut reader, mut writer) = self.stream.split();
-        let left = &self.output[self.written..];
-        let result = tokio::select! {
-            biased;
-            wrote = writer.write(left), if !left.is_empty() => wrote.map(|wrote| (wrote, true)),
-            read = reader.read_buf(&mut self.input) => read.map(|read| (read, false)),
-            () = tokio::time::sleep_until(self.alive + self.silence) => {
-                let text = format!("the node gave no sign of life for {:?}", self.silence);
-                return Err(Error::new(ErrorKind::Timeout, text).at(&self.address));
-            }
-        };
-        self.alive = Instant::now();
-        match result {
-            Ok((0, _)) => Err(Error::new(ErrorKind::Disconnected, "the node closed the connection").at(&self.address)),
-            Ok((wrote, true)) => {
-                self.written += wrote;
-                Ok(())
-            }
-            Ok((_, false)) => Ok(()),
-            Err(error) => {
-                Err(Error::new(ErrorKind::Disconnected, "the connection broke").with_source(error).at(&self.address))
-            }
-        }
+        self.0.step(true).await.map(drop).map_err(|error| error.at(self.0.address()))
     }
 
     /// The next reply, if it has come.
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method alone is for one lifetime, and this is for all"
+    )]
     pub(super) fn reply(&mut self) -> Result<Option<Reply>> {
-        let decoded = self.decoder.decode(&self.input).map_err(|error| {
-            Error::new(ErrorKind::Protocol, "the node's replies cannot be read").with_source(error).at(&self.address)
-        })?;
-        let Some((used, reply)) = decoded else { return Ok(None) };
-        let reply = reply.to_owned();
-        self.input.advance(used);
-        Ok(Some(reply))
+        self.0.reply(|reply| reply.to_owned()).map_err(|error| error.at(self.0.address()))
     }
 
     /// Waits for the next reply.

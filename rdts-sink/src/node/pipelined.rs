@@ -10,13 +10,12 @@ use std::time::Duration;
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
-use rdts_core::net::Connection;
+use rdts_core::net::{Connection, StreamWriter};
 use rdts_core::record::Batch;
 use rdts_core::sink::Watermark;
 use rdts_core::translate::Target;
 use rdts_resp::encode;
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -33,7 +32,7 @@ use crate::failure::{Failure, gone};
 pub(crate) struct Pipelined {
     address: NodeAddress,
     target: Target,
-    writer: OwnedWriteHalf,
+    writer: StreamWriter,
     /// The database that the connection has selected.
     db: u32,
     scratch: Vec<u8>,
@@ -164,7 +163,7 @@ impl Pipelined {
         }
         let bytes = if one_db { batch.bytes() } else { &self.scratch };
         let wrote = tokio::select! {
-            wrote = self.writer.write_all(bytes) => wrote,
+            wrote = self.writer.send(bytes) => wrote,
             error = failure(self.status.clone()) => return Err(error),
         };
         match wrote {

@@ -4,10 +4,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Cluster, NodeView, even_layout};
-use crate::Server;
 use crate::builder::Builder;
 use crate::slot::SLOTS;
 use crate::wire::bytes;
+use crate::{Certificates, Server};
 
 /// Settings of a cluster before it starts: [`Cluster::builder`].
 #[derive(Debug, Clone)]
@@ -67,6 +67,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// Has all nodes speak TLS, to each other as well: [`Builder::tls`].
+    pub fn tls(mut self, certificates: &Certificates) -> Self {
+        self.node = self.node.tls(certificates);
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -114,7 +120,7 @@ impl ClusterBuilder {
         // Everybody with everybody: by hearsay alone it takes seconds.
         for (number, node) in cluster.nodes.iter().enumerate() {
             for other in &cluster.nodes[number + 1..] {
-                node.cmd(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string()]);
+                node.cmd(&["CLUSTER", "MEET", "127.0.0.1", &other.peer_port().to_string()]);
             }
         }
         cluster.wait("the nodes to know each other", || {

@@ -147,7 +147,7 @@ impl<'a> OpenSlot<'a> {
         // Several keys in one command came with 3.0.6.
         let many = self.cluster.version().has_redis(3, 2);
         for keys in keys.chunks(if many { KEYS } else { 1 }) {
-            let port = target.port().to_string();
+            let port = target.peer_port().to_string();
             let key: &[u8] = if many { b"" } else { &keys[0] };
             let mut command: Vec<&[u8]> = vec![b"MIGRATE", b"127.0.0.1", port.as_bytes(), key, b"0", b"60000"];
             if let Some(password) = target.password() {

@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, BytesMut};
 use rdts_resp::{Reply, ReplyDecoder, encode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Connection, Deadlines, broken, text, within};
+use crate::net::{Connection, Deadlines, StreamReader, StreamWriter, broken, text, within};
 
 /// Flags of `notify-keyspace-events` without which some change of data would go unnoticed; `A` stands for all of them.
 const CLASSES: &str = "g$lshzxe";
@@ -52,7 +51,7 @@ impl Flags {
 #[derive(Debug)]
 pub(super) struct Listener {
     shared: Arc<Shared>,
-    socket: OwnedWriteHalf,
+    socket: StreamWriter,
     pattern: &'static str,
     deadlines: Deadlines,
     marks: u64,
@@ -113,7 +112,7 @@ impl Listener {
         let mut command = Vec::new();
         // Another subscription to the same changes nothing, and is always confirmed; servers before 3.0 know no PING here.
         encode::command(&mut command, ["PSUBSCRIBE", self.pattern]);
-        self.socket.write_all(&command).await.map_err(broken)?;
+        self.socket.send(&command).await.map_err(broken)?;
         self.marks += 1;
         let (shared, marks) = (&self.shared, self.marks);
         within(self.deadlines.reply, async {
@@ -164,7 +163,7 @@ impl Listener {
     }
 }
 
-async fn listen(mut socket: OwnedReadHalf, mut input: BytesMut, shared: Arc<Shared>, most: usize) {
+async fn listen(mut socket: StreamReader, mut input: BytesMut, shared: Arc<Shared>, most: usize) {
     let mut decoder = ReplyDecoder::new();
     let why = loop {
         match decoder.decode(&input) {

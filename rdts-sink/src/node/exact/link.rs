@@ -3,15 +3,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::failpoint;
 use rdts_core::net::Connection;
-use rdts_resp::{DecodeError, ReplyDecoder, ReplyRef, encode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use rdts_resp::{ReplyRef, encode};
 use tokio::time::Instant;
+
+use crate::duplex::{Duplex, Step};
 
 /// A reply that is to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,17 +42,8 @@ pub(super) enum Outcome {
 /// One connection from its beginning to its end, and how far the transactions are that go over it.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: TcpStream,
-    input: BytesMut,
-    decoder: ReplyDecoder,
-    output: Vec<u8>,
-    /// How much of `output` is written.
-    written: usize,
+    duplex: Duplex,
     owed: VecDeque<Owed>,
-    address: NodeAddress,
-    silence: Duration,
-    /// When the server last took or gave something, or began to owe something.
-    alive: Instant,
     /// The `EXEC` of the first transaction that is not applied was sent.
     pub(super) executing: bool,
     /// The transaction behind that: `MULTI` was sent.
@@ -75,18 +65,9 @@ pub(super) struct Link {
 impl Link {
     /// Over `connection`, on which nothing is owed. `silence` is how long the server may owe something.
     pub(super) fn over(connection: Connection, silence: Duration) -> Self {
-        let address = connection.address().clone();
-        let (stream, input) = connection.into_parts();
         Self {
-            stream,
-            input,
-            decoder: ReplyDecoder::new(),
-            output: Vec::new(),
-            written: 0,
+            duplex: Duplex::over(connection, silence),
             owed: VecDeque::new(),
-            address,
-            silence,
-            alive: Instant::now(),
             executing: false,
             begun: false,
             sealed: false,
@@ -99,7 +80,7 @@ impl Link {
     }
 
     pub(super) fn address(&self) -> &NodeAddress {
-        &self.address
+        self.duplex.address()
     }
 
     /// Has one command sent.
@@ -110,16 +91,12 @@ impl Link {
 
     /// Where to append what is to be sent; what it will be answered with has to be [said](Self::owe).
     pub(super) fn output(&mut self) -> &mut Vec<u8> {
-        if self.written == self.output.len() {
-            self.output.clear();
-            self.written = 0;
-        }
-        &mut self.output
+        self.duplex.output()
     }
 
     pub(super) fn owe(&mut self, owed: Owed) {
         if self.owed.is_empty() {
-            self.alive = Instant::now();
+            self.duplex.awake();
         }
         self.unverified += usize::from(matches!(owed, Owed::Checkpoint | Owed::Select(_)));
         match (self.owed.back_mut(), owed) {
@@ -148,7 +125,7 @@ impl Link {
 
     /// When it is time to ask the server whether it is there, if nothing else is said.
     pub(super) fn alive(&self) -> Instant {
-        self.alive
+        self.duplex.alive()
     }
 
     /// Writes or reads whatever comes first. Cancel safe.
@@ -157,52 +134,35 @@ impl Link {
     /// [`Disconnected`](ErrorKind::Disconnected), also if something comes that is not owed; [`Timeout`](ErrorKind::Timeout) if
     /// the server owes something and has been silent for too long.
     pub(super) async fn step(&mut self) -> Result<()> {
-        self.input.reserve(16 << 10);
-        let (mut reader, mut writer) = self.stream.split();
-        let left = &self.output[self.written..];
-        let result = tokio::select! {
-            biased;
-            wrote = writer.write(left), if !left.is_empty() => wrote.map(|wrote| (wrote, true)),
-            read = reader.read_buf(&mut self.input) => read.map(|read| (read, false)),
-            () = tokio::time::sleep_until(self.alive + self.silence), if !self.owed.is_empty() => {
-                let text = format!("the target gave no sign of life for {:?}", self.silence);
-                return Err(Error::new(ErrorKind::Timeout, text));
-            }
-        };
-        self.alive = Instant::now();
-        match result {
-            Ok((0, _)) => Err(Error::new(ErrorKind::Disconnected, "the target closed the connection")),
-            Ok((wrote, true)) => {
-                self.written += wrote;
-                if self.executing && self.written == self.output.len() {
+        match self.duplex.step(!self.owed.is_empty()).await? {
+            Step::Wrote => {
+                if self.executing && self.duplex.is_written() {
                     failpoint::hit("sink.committed");
                 }
                 Ok(())
             }
-            Ok((_, false)) if self.owed.is_empty() => {
-                let shown = self.input[..self.input.len().min(200)].escape_ascii();
+            Step::Read if self.owed.is_empty() => {
+                let input = self.duplex.input();
+                let shown = input[..input.len().min(200)].escape_ascii();
                 let text = format!("the target said '{shown}' although nothing was asked");
                 Err(Error::new(ErrorKind::Disconnected, text))
             }
-            Ok((_, false)) => Ok(()),
-            Err(error) => Err(Error::new(ErrorKind::Disconnected, "the connection broke").with_source(error)),
+            Step::Read => Ok(()),
         }
     }
 
     /// Shows the next reply to `see`, if it has come, and takes it away.
     #[inline]
     pub(super) fn reply<T>(&mut self, see: impl FnOnce(&ReplyRef<'_>) -> T) -> Result<Option<T>> {
-        let Some((used, reply)) = self.decoder.decode(&self.input).map_err(nonsense)? else { return Ok(None) };
-        let seen = see(&reply);
-        self.input.advance(used);
-        Ok(Some(seen))
+        self.duplex.reply(see)
     }
 
     /// Takes those of `most` replies `QUEUED` that have come and are nothing else.
     pub(super) fn take_queued(&mut self, most: usize) {
         const QUEUED: &[u8] = b"+QUEUED\r\n";
-        let count = self.input.chunks_exact(QUEUED.len()).take(most).take_while(|reply| *reply == QUEUED).count();
-        self.input.advance(count * QUEUED.len());
+        let input = self.duplex.input();
+        let count = input.chunks_exact(QUEUED.len()).take(most).take_while(|reply| *reply == QUEUED).count();
+        self.duplex.take(count * QUEUED.len());
         self.queued += count;
         if let Some(Owed::Queued(left)) = self.owed.front_mut() {
             *left -= count;
@@ -214,7 +174,7 @@ impl Link {
 
     /// What `EXEC` is answered with, if so much of it has come: the replies of its commands are read one by one.
     pub(super) fn outcome(&mut self) -> Result<Option<Outcome>> {
-        if self.input.first() != Some(&b'*') {
+        if self.duplex.input().first() != Some(&b'*') {
             return self.reply(|reply| match reply.as_error() {
                 Some(error) => Outcome::Error(error.to_vec()),
                 None if reply.is_null() => Outcome::Changed,
@@ -223,27 +183,24 @@ impl Link {
         }
         /// No number is longer.
         const LINE: usize = 32;
-        let Some(end) = self.input.iter().take(LINE).position(|byte| *byte == b'\n') else {
-            return if self.input.len() < LINE { Ok(None) } else { Err(unreadable()) };
+        let input = self.duplex.input();
+        let Some(end) = input.iter().take(LINE).position(|byte| *byte == b'\n') else {
+            return if input.len() < LINE { Ok(None) } else { Err(unreadable()) };
         };
-        let line = std::str::from_utf8(&self.input[1..end]).unwrap_or_default().trim_end();
+        let line = std::str::from_utf8(&input[1..end]).unwrap_or_default().trim_end();
         let outcome = match line.parse::<i64>().map(usize::try_from) {
             Ok(Ok(count)) => Outcome::Replies(count),
             Ok(Err(_)) => Outcome::Changed,
             Err(_) => return Err(unreadable()),
         };
-        self.input.advance(end + 1);
+        self.duplex.take(end + 1);
         Ok(Some(outcome))
     }
 
     /// Tells the server that this is over.
     pub(super) async fn shut(&mut self) {
-        let _ = self.stream.shutdown().await;
+        self.duplex.shut().await;
     }
-}
-
-fn nonsense(error: DecodeError) -> Error {
-    Error::new(ErrorKind::Protocol, "the target's replies cannot be read").with_source(error)
 }
 
 fn unreadable() -> Error {

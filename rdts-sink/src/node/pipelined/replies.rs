@@ -7,10 +7,10 @@ use bytes::{Buf, BytesMut};
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
+use rdts_core::net::StreamReader;
 use rdts_core::record::Batch;
 use rdts_resp::ReplyDecoder;
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 
 use super::super::Status;
@@ -20,7 +20,7 @@ use crate::judge::Judge;
 
 /// Reads replies and moves the watermark.
 pub(super) struct Replies {
-    reader: OwnedReadHalf,
+    reader: StreamReader,
     buffer: BytesMut,
     decoder: ReplyDecoder,
     address: NodeAddress,
@@ -33,7 +33,7 @@ pub(super) struct Replies {
 
 impl Replies {
     pub(super) fn new(
-        reader: OwnedReadHalf,
+        reader: StreamReader,
         address: NodeAddress,
         silence: Duration,
         status: watch::Sender<Status>,
