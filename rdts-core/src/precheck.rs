@@ -19,7 +19,7 @@
 //! [`Plan::deadlines`] say. A few kilobytes of `INFO`, and for the sample at most [`Plan::sample_keys`] keys of each primary of the source,
 //! 100 at a time with a pause of 10 ms: `SCAN`, `TYPE`, `OBJECT ENCODING` and `MEMORY USAGE` (with five samples; before Redis 4.0 the length
 //! instead), about 300 bytes for a key both ways and four times its name. No value is read. Before Redis 4.0 a look at a key counts as a use of
-//! it for eviction.
+//! it for eviction. Where the sample is a part, streams are looked for by up to 50 further calls of `SCAN` for each database.
 //!
 //! All checks are in [`CHECKS`], and with what they look at in `docs/prechecks.md`.
 

@@ -143,20 +143,8 @@ pub(super) fn questions(facts: &Facts<'_>) -> Findings {
 
 /// What is sent to a target whatever the source does.
 fn core(facts: &Facts<'_>, version: Target) -> BTreeSet<&'static str> {
-    let mut core = BTreeSet::from([
-        "SET",
-        "RESTORE",
-        "DEL",
-        "RENAME",
-        "RPUSH",
-        "SADD",
-        "ZADD",
-        "HMSET",
-        "APPEND",
-        "PEXPIREAT",
-        "EXEC",
-        "MULTI",
-    ]);
+    let mut core =
+        BTreeSet::from(["SET", "RESTORE", "DEL", "RENAME", "RPUSH", "SADD", "ZADD", "HMSET", "APPEND", "PEXPIREAT"]);
     if version.unlink() {
         core.insert("UNLINK");
     }
@@ -167,7 +155,7 @@ fn core(facts: &Facts<'_>, version: Target) -> BTreeSet<&'static str> {
         core.extend(["MSET", "MSETNX"]);
     }
     if facts.plan.checkpoints {
-        core.extend(["GET", "WATCH", "UNWATCH"]);
+        core.extend(["GET", "WATCH", "UNWATCH", "MULTI", "EXEC"]);
     }
     core
 }
@@ -253,11 +241,14 @@ fn lacking(facts: &Facts<'_>, verb: &str, is: fn(&Tried) -> bool, remedy: fn(&[&
                 );
             }
         }
+        if let Some(why) = &trial.blind {
+            findings.unknown(&node.address, why);
+        }
         if let Some((name, why)) = unclear(trial) {
             findings.unknown(&node.address, &format!("{name} is answered with '{why}'"));
         }
         if findings.is_clean() {
-            findings.pass(format!("{} takes all {} commands that may come", node.address, trial.0.len()));
+            findings.pass(format!("{} takes all {} commands that may come", node.address, trial.commands.len()));
         }
     });
     findings
@@ -265,7 +256,7 @@ fn lacking(facts: &Facts<'_>, verb: &str, is: fn(&Tried) -> bool, remedy: fn(&[&
 
 /// A command of which the answer does not tell whether it would be taken.
 fn unclear(trial: &Trial) -> Option<(&str, &str)> {
-    trial.0.iter().find_map(|(name, tried)| match tried {
+    trial.commands.iter().find_map(|(name, tried)| match tried {
         Tried::Unclear(why) => Some((name.as_str(), why.as_str())),
         _ => None,
     })

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rdts_rdb::{Dialect, ValueType};
+use rdts_rdb::{Dialect, ValueKind, ValueType};
 
 use super::facts::{Facts, Spread};
 use super::findings::Findings;
 use super::node::Node;
+use super::sample::Sample;
 use crate::protection::Bytes;
 use crate::translate::{Family, Target};
 
@@ -21,12 +22,13 @@ fn oldest_target(facts: &Facts<'_>, findings: &mut Findings) -> Option<Target> {
 }
 
 /// `looked at 1000 of 52000 keys at 10.0.0.1:6379`
-fn looked(node: &Node, keys: u64, whole: bool) -> String {
+fn looked(node: &Node, sample: &Sample) -> String {
     let all: u64 = node.keyspace().unwrap_or_default().values().map(|keys| keys.keys).sum();
-    let address = &node.address;
-    match whole {
-        true => format!("looked at all {keys} wanted keys at {address}"),
-        false => format!("looked at {keys} of {all} keys at {address}"),
+    let Sample { seen, keys, .. } = sample;
+    let wanted = if seen == keys { String::new() } else { format!(", of which {keys} are wanted") };
+    match sample.whole {
+        true => format!("looked at all {seen} keys at {}{wanted}", node.address),
+        false => format!("looked at {seen} of {all} keys at {}{wanted}", node.address),
     }
 }
 
@@ -38,7 +40,7 @@ pub(super) fn types(facts: &Facts<'_>) -> Findings {
             Ok(sample) => sample,
             Err(why) => return findings.unknown(&node.address, why),
         };
-        let looked = looked(node, sample.keys, sample.whole);
+        let looked = looked(node, sample);
         for (name, (count, key)) in &sample.types {
             let Some(remedy) = loses(name, node, to, facts) else { continue };
             let key = key[..key.len().min(64)].escape_ascii();
@@ -48,7 +50,7 @@ pub(super) fn types(facts: &Facts<'_>) -> Findings {
         let list = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
         let encodings: Vec<&str> = sample.encodings.keys().map(String::as_str).collect();
         findings.pass(format!("{looked}: {list} (encodings {}), which {to} can hold", encodings.join(", ")));
-        if !sample.whole && sample.keys == 0 {
+        if !sample.whole && sample.seen == 0 {
             findings.unknown(&node.address, "no key was looked at");
         }
     });
@@ -111,7 +113,9 @@ pub(super) fn field_expiry(facts: &Facts<'_>) -> Findings {
             told &= keys.field_expiry.is_some();
         }
         let address = &node.address;
-        if !version.field_expiry() {
+        if facts.plan.rules.as_ref().is_some_and(|rules| !rules.takes(ValueKind::Hash)) {
+            findings.pass("hashes are not wanted");
+        } else if !version.field_expiry() {
             findings.pass(format!("{version} at {address} has no fields that expire"));
         } else if to.field_expiry() {
             findings.pass(format!("fields of hashes can expire in {to} as well"));
@@ -205,7 +209,7 @@ pub(super) fn big_keys(facts: &Facts<'_>) -> Findings {
         if let Some(why) = &sample.no_sizes {
             findings.unknown(&node.address, &format!("the size of keys is answered with '{why}'"));
         }
-        let (looked, limit) = (looked(node, sample.keys, sample.whole), facts.plan.largest_value);
+        let (looked, limit) = (looked(node, sample), facts.plan.largest_value);
         for big in &sample.big {
             let key = big.key[..big.key.len().min(64)].escape_ascii();
             let seen = format!("{looked}: {} \"{key}\" of db {} has {} in memory", big.value_type, big.db, Bytes(big.bytes));

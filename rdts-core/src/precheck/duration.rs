@@ -13,20 +13,24 @@ pub(super) fn estimate(facts: &Facts<'_>) -> Findings {
         findings.pass("a file is read as fast as the target takes it");
         return findings;
     }
-    // An upper bound: shards are copied side by side, and the longest of them lasts longest.
-    let needed = match memory::needed(facts) {
-        Ok(needed) => needed,
-        Err(why) => {
+    // Shards are copied side by side, and the biggest of them lasts longest.
+    let shards: Result<Vec<u64>, String> =
+        facts.source.primaries().map(|node| memory::needed_of(node, facts)).collect();
+    let (needed, shards) = match (memory::needed(facts), shards) {
+        (Ok(needed), Ok(shards)) => (needed, shards),
+        (Err(why), _) | (_, Err(why)) => {
             findings.unknown(&facts.source.endpoint, &why);
             return findings;
         }
     };
-    let shards = facts.source.primaries().count().max(1) as u64;
     let rate = facts.plan.rate.max(1);
-    let time = Duration::from_secs((needed / shards / rate).saturating_add(1));
+    let biggest = shards.iter().max().copied().unwrap_or_default();
+    let time = Duration::from_secs((biggest / rate).saturating_add(1));
     let seen = format!(
-        "about {} in {shards} shards at {}/s each: the snapshot takes about {} s",
+        "about {}, of which {} in the biggest of {} shards, at {}/s each: the snapshot takes about {} s",
         Bytes(needed),
+        Bytes(biggest),
+        shards.len(),
         Bytes(rate),
         time.as_secs()
     );

@@ -16,19 +16,30 @@ const COMFORTABLE_PERCENT: u64 = 80;
 pub(super) fn needed(facts: &Facts<'_>) -> Answer<u64> {
     let mut sum = 0_u64;
     for node in facts.source.primaries() {
-        let keys = node.keyspace()?;
-        let all: u64 = keys.values().map(|keys| keys.keys).sum();
-        let wanted: u64 =
-            keys.iter().filter(|(db, _)| facts.plan.map_db(**db).is_some()).map(|(_, keys)| keys.keys).sum();
-        // Since Redis 4.0 a server tells what of its memory is data.
-        let data = node.number("used_memory_dataset").or_else(|_| node.number("used_memory"))?;
-        let share = u128::from(data) * u128::from(wanted) / u128::from(all.max(1));
-        sum = sum.saturating_add(u64::try_from(share).unwrap_or(u64::MAX));
+        sum = sum.saturating_add(needed_of(node, facts)?);
     }
     match facts.source.primaries().next() {
         Some(_) => Ok(sum),
         None => Err(format!("the size of {} is not known", facts.source.endpoint)),
     }
+}
+
+/// The same of one of the source's nodes. What rules want of its keys is told by their number, in databases and in the sample.
+pub(super) fn needed_of(node: &Node, facts: &Facts<'_>) -> Answer<u64> {
+    let keys = node.keyspace()?;
+    let all: u64 = keys.values().map(|keys| keys.keys).sum();
+    let wanted: u64 = keys.iter().filter(|(db, _)| facts.plan.map_db(**db).is_some()).map(|(_, keys)| keys.keys).sum();
+    // Since Redis 4.0 a server tells what of its memory is data.
+    let data = node.number("used_memory_dataset").or_else(|_| node.number("used_memory"))?;
+    let part = |bytes: u64, some: u64, of: u64| {
+        let part = u128::from(bytes) * u128::from(some) / u128::from(of.max(1));
+        u64::try_from(part).unwrap_or(u64::MAX)
+    };
+    let data = part(data, wanted, all);
+    Ok(match &node.sample {
+        Ok(sample) if sample.seen > 0 => part(data, sample.keys, sample.seen),
+        _ => data,
+    })
 }
 
 /// What a node of the target gets, and how much room it has for that.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdts_rdb::ValueKind;
+
 use crate::endpoint::Endpoint;
 use crate::filter::Rules;
 use crate::net::Deadlines;
@@ -144,5 +146,21 @@ impl Plan {
     /// Where keys of the source's database `db` go; `None` if they are not wanted.
     pub(super) fn map_db(&self, db: u32) -> Option<u32> {
         self.rules.as_ref().map_or(Some(db), |rules| rules.db(db))
+    }
+
+    /// Whether a key is wanted whose type `TYPE` names so.
+    pub(super) fn wants(&self, db: u32, key: &[u8], value_type: &str) -> bool {
+        let Some(rules) = &self.rules else { return true };
+        let kind = match value_type {
+            "string" => ValueKind::String,
+            "list" => ValueKind::List,
+            "set" => ValueKind::Set,
+            "zset" => ValueKind::ZSet,
+            "hash" => ValueKind::Hash,
+            "stream" => ValueKind::Stream,
+            "array" => ValueKind::Array,
+            _ => ValueKind::Module,
+        };
+        rules.takes(kind) && rules.key(db, key).is_some()
     }
 }

@@ -64,7 +64,7 @@ fn look(side: &Side, about: Trouble, remedy: &str, fine: &str) -> Findings {
             (_, Trouble::Login | Trouble::Ready) if unknown > 0 || (fine_nodes == 0 && side.lost.is_some()) => {
                 findings.unknown(&side.endpoint, "not all of its nodes can be reached and asked");
             }
-            _ => findings.pass(format!("{fine_nodes} nodes of {} {fine}", side.endpoint)),
+            _ => findings.pass(format!("{fine_nodes} of {} nodes of {} {fine}", side.nodes.len(), side.endpoint)),
         }
     }
     findings
@@ -80,7 +80,18 @@ pub(super) fn login(side: &Side) -> Findings {
 
 pub(super) fn ready(side: &Side) -> Findings {
     let remedy = "wait until the server has loaded its data, its own primary link is up and no script keeps it busy";
-    look(side, Trouble::Ready, remedy, "are ready")
+    let mut findings = look(side, Trouble::Ready, remedy, "are ready");
+    for node in side.primaries().filter(|node| node.field("master_link_status") == Some("down")) {
+        findings.fail(
+            format!(
+                "{} is a replica of {}, and its link to that is down",
+                node.address,
+                node.field("master_host").unwrap_or("?")
+            ),
+            remedy,
+        );
+    }
+    findings
 }
 
 /// What is written to a server that is also the source would come out of it again for ever.

@@ -19,7 +19,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// What some of a node's keys are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
-    /// How many were looked at.
+    /// How many were looked at, wanted or not.
+    pub(super) seen: u64,
+    /// How many of them are wanted; what follows is of those.
     pub(super) keys: u64,
     /// Whether that were all.
     pub(super) whole: bool,
@@ -58,10 +60,15 @@ pub(super) async fn take(asker: &mut Asker, node: &Node, plan: &Plan) -> Answer<
     let all: u64 = databases.values().sum();
     let budget = u64::from(plan.sample_keys);
     let mut sample = Sample { whole: all <= budget, ..Sample::default() };
+    // Servers since Redis 6.0 look for keys of one type.
+    let by_type = version.version() >= (6, 0, 0) && !sample.whole && budget > 0;
     for (db, keys) in databases {
         let share = (budget.saturating_mul(keys) / all.max(1)).max(budget.min(TOGETHER as u64));
         asker.ask(&["SELECT", &db.to_string()]).await?;
-        let taken = database(asker, db, share, version, plan, &mut sample).await;
+        let mut taken = database(asker, db, share, version, plan, &mut sample).await;
+        if taken.is_ok() && by_type {
+            taken = streams(asker, db, plan, &mut sample).await;
+        }
         asker.back_to_0().await;
         taken?;
     }
@@ -95,6 +102,31 @@ async fn database(
     Ok(())
 }
 
+/// Looks for a stream among more keys, since streams are often few, and the one type that targets may not have. So many calls at most, of a
+/// thousand places of the key table each.
+const STREAM_CALLS: usize = 50;
+
+async fn streams(asker: &mut Asker, db: u32, plan: &Plan, sample: &mut Sample) -> Answer<()> {
+    let mut cursor = "0".to_owned();
+    for _ in 0..STREAM_CALLS {
+        if sample.types.contains_key("stream") {
+            break;
+        }
+        let reply = asker.ask(&["SCAN", &cursor, "COUNT", "1000", "TYPE", "stream"]).await?;
+        let Some([next, keys]) = reply.as_array() else { return Err("SCAN is answered with nonsense".to_owned()) };
+        let found = keys.as_array().unwrap_or_default().iter().filter_map(bytes_of);
+        if let Some(key) = found.into_iter().find(|key| plan.wants(db, key, "stream")) {
+            sample.types.insert("stream".to_owned(), (1, key));
+        }
+        cursor = next.as_str().unwrap_or("0").to_owned();
+        if cursor == "0" {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
 fn bytes_of(reply: &Reply) -> Option<Bytes> {
     reply.as_bytes().map(Bytes::copy_from_slice)
 }
@@ -120,6 +152,10 @@ async fn look(
         }
         // It may be gone by now.
         let Some(value_type) = replies[0].as_str().filter(|name| *name != "none") else { continue };
+        sample.seen += 1;
+        if !plan.wants(db, key, value_type) {
+            continue;
+        }
         sample.keys += 1;
         sample.types.entry(value_type.to_owned()).or_insert((0, key.clone())).0 += 1;
         if let Some(encoding) = replies[1].as_str() {

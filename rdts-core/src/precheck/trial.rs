@@ -14,9 +14,14 @@ use crate::command::{CommandInfo, commands};
 use crate::net::text;
 use crate::translate::Target;
 
-/// What a server says to each command, by name; that of a subcommand is `XGROUP CREATE`.
+/// What a server says to commands.
 #[derive(Debug, Default)]
-pub(super) struct Trial(pub(super) BTreeMap<String, Tried>);
+pub(super) struct Trial {
+    /// By name; that of a subcommand is `XGROUP CREATE`.
+    pub(super) commands: BTreeMap<String, Tried>,
+    /// Why most could not be tried, if they could not.
+    pub(super) blind: Option<String>,
+}
 
 /// What a server says to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +40,12 @@ pub(super) enum Tried {
 impl Trial {
     /// The commands of which `is` holds.
     pub(super) fn of(&self, is: impl Fn(&Tried) -> bool) -> Vec<&str> {
-        self.0.iter().filter(|(_, tried)| is(tried)).map(|(name, _)| name.as_str()).collect()
+        self.commands.iter().filter(|(_, tried)| is(tried)).map(|(name, _)| name.as_str()).collect()
     }
 
     /// Why the server takes no writes now, if it says so.
     pub(super) fn refusal(&self) -> Option<&str> {
-        self.0.values().find_map(|tried| match tried {
+        self.commands.values().find_map(|tried| match tried {
             Tried::Refused(why) => Some(why.as_str()),
             _ => None,
         })
@@ -81,7 +86,19 @@ pub(super) async fn try_commands(asker: &mut Asker, node: &Node) -> Answer<Trial
             Tried::Unclear(_) => Tried::Taken,
             tried => tried,
         };
-        trial.0.insert(name.to_owned(), tried);
+        trial.commands.insert(name.to_owned(), tried);
+    }
+    let multi = Tried::of(&asker.call(&["MULTI"]).await?);
+    match multi {
+        Tried::Denied(_) | Tried::Missing => {
+            trial.blind = Some("commands can be tried only within MULTI, which it does not permit".to_owned());
+            trial.commands.insert("MULTI".to_owned(), multi);
+            return Ok(trial);
+        }
+        _ => {
+            trial.commands.insert("MULTI".to_owned(), Tried::Taken);
+            asker.call(&["DISCARD"]).await?;
+        }
     }
     let list = list(version);
     let queued: Vec<Vec<&str>> = list
@@ -92,9 +109,8 @@ pub(super) async fn try_commands(asker: &mut Asker, node: &Node) -> Answer<Trial
         })
         .collect();
     for ((name, _), reply) in list.iter().zip(queue(asker, &queued).await?) {
-        trial.0.insert(name.clone(), Tried::of(&reply));
+        trial.commands.insert(name.clone(), Tried::of(&reply));
     }
-    trial.0.insert("MULTI".to_owned(), Tried::Taken);
     Ok(trial)
 }
 

@@ -12,6 +12,7 @@ const RESTRICTED: &[(&str, &str)] = &[
     ("MODULE|UNLOAD", "is in no stream: unload the module at the target, too, once nothing needs it"),
     ("MIGRATE", "is in the stream as the DEL of what it moved away; where the keys went to is not followed"),
     ("READONLY", "concerns a client's connection to a replica, and is in no stream"),
+    ("READWRITE", "concerns a client's connection to a replica, and is in no stream"),
     ("SHUTDOWN", "ends the source: the copy waits for it to come back, or for a promoted replica"),
     ("REPLICAOF", "makes the source follow another server: its data is replaced, and the copy ends"),
     ("SLAVEOF", "makes the source follow another server: its data is replaced, and the copy ends"),

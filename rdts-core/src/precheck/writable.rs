@@ -33,6 +33,9 @@ pub(super) fn writable(facts: &Facts<'_>) -> Findings {
         }
         match &node.trial {
             Ok(trial) => {
+                if let Some(why) = &trial.blind {
+                    findings.unknown(address, why);
+                }
                 if let Some(why) = trial.refusal() {
                     findings.fail(format!("{address} refuses writes: '{why}'"), "remedy what the target complains of");
                 }

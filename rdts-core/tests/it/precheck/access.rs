@@ -1,7 +1,7 @@
 //! What users may do, and which commands servers have.
 
 use rdts_core::precheck::{Verdict, run};
-use rdts_testkit::Server;
+use rdts_testkit::{Cluster, Server};
 
 use super::{expect, plan, report};
 
@@ -79,6 +79,7 @@ async fn what_the_targets_user_lacks_is_found_without_doing_it() {
             ("~* +@read +@write +@connection +@transaction +info", Verdict::Warn, ""),
             ("~app:* +@all", Verdict::Fail, "RESTORE"),
             ("~* +ping", Verdict::Warn, "cannot be checked"),
+            ("~* +@all -multi", Verdict::Warn, "only within MULTI"),
             ("~* +@all", Verdict::Pass, ""),
         ] {
             let rules: Vec<&str> =
@@ -96,8 +97,26 @@ async fn what_the_targets_user_lacks_is_found_without_doing_it() {
         expect(&run(&to).await, "target-permissions", Verdict::Warn, "WATCH");
         to = to.checkpoints(true);
         expect(&run(&to).await, "target-permissions", Verdict::Fail, "WATCH");
+        target.cmd(&["ACL", "SETUSER", "u", "+watch", "-multi"]);
+        expect(&run(&to).await, "target-permissions", Verdict::Fail, "MULTI");
         assert_eq!(target.info("keyspace").len(), 0, "{name}");
     }
+}
+
+#[tokio::test]
+async fn every_node_of_a_cluster_is_tried_with_keys_of_its_own() {
+    let (source, cluster) = (Server::start("redis-7.0"), Cluster::start("redis-7.0", 2));
+    for node in cluster.nodes() {
+        node.cmd(&["ACL", "SETUSER", "u", "on", ">pw", "~*", "+@all"]);
+    }
+    let url = cluster.url().replace("redis-cluster://", "redis-cluster://u:pw@");
+    for name in ["target-permissions", "target-commands", "target-writable"] {
+        expect(&report(&source.url(), &url).await, name, Verdict::Pass, "");
+    }
+    cluster.server(1).cmd(&["ACL", "SETUSER", "u", "-eval"]);
+    let denied = report(&source.url(), &url).await;
+    expect(&denied, "target-permissions", Verdict::Fail, "EVAL");
+    assert!(denied.check("target-permissions").unwrap().seen.contains(&cluster.server(1).addr()), "{denied}");
 }
 
 #[tokio::test]

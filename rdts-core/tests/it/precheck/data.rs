@@ -88,9 +88,14 @@ async fn big_keys_are_found_and_a_sample_says_that_it_is_one() {
     source.cmd(&["DEL", "s"]);
     expect(&run(&whole).await, "big-keys", Verdict::Pass, "");
     source.cmd(&["DEBUG", "POPULATE", "5000"]);
-    let report = run(&whole.sample_keys(300)).await;
+    let report = run(&whole.clone().sample_keys(300)).await;
     expect(&report, "big-keys", Verdict::Pass, "looked at 300 of 5000 keys");
     expect(&report, "data-types", Verdict::Pass, "300 string");
+    // The one stream among thousands of strings, for a target that has none.
+    source.cmd(&["XADD", "s", "*", "f", "v"]);
+    let old = Server::start("redis-4.0");
+    let report = run(&plan(&source.url(), &old.url()).sample_keys(100)).await;
+    expect(&report, "data-types", Verdict::Fail, "of type stream, as \"s\"");
 }
 
 #[tokio::test]

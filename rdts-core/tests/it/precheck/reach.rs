@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rdts_core::filter::Rules;
 use rdts_core::precheck::{Verdict, run};
-use rdts_testkit::{Cluster, Sentinel, Server, free_port};
+use rdts_testkit::{Cluster, Proxy, Sentinel, Server, free_port};
 
 use super::relay::relay;
 use super::{LONG, expect, plan, report};
@@ -29,7 +29,7 @@ async fn nobody_there_a_wrong_password_and_a_busy_server_are_different_things() 
         expect(&down, &format!("{side}-reachable"), Verdict::Fail, "cannot connect");
         expect(&down, &format!("{side}-login"), Verdict::Warn, "not all of its nodes");
         let other = if side == "source" { "target-reachable" } else { "source-reachable" };
-        expect(&down, other, Verdict::Pass, "1 nodes");
+        expect(&down, other, Verdict::Pass, "1 of 1 nodes");
         // Nothing that was not seen passes.
         let of_side = format!("{side}-");
         for check in
@@ -50,7 +50,7 @@ async fn nobody_there_a_wrong_password_and_a_busy_server_are_different_things() 
     let both = report(&with(&a, "right"), &with(&b, "right")).await;
     for name in ["source-login", "target-login", "source-reachable", "target-reachable", "source-ready", "target-ready"]
     {
-        expect(&both, name, Verdict::Pass, "1 nodes");
+        expect(&both, name, Verdict::Pass, "1 of 1 nodes");
     }
     // A script that does not end: a server answers nothing but BUSY then.
     for (side, busy) in [("source", &a), ("target", &b)] {
@@ -135,11 +135,34 @@ async fn sentinels_lead_to_the_primary() {
     let sentinel = Sentinel::builder("redis-6.2").sentinels(1).start();
     let target = Server::start("redis-6.2");
     let well = report(&sentinel.url(), &target.url()).await;
-    expect(&well, "source-reachable", Verdict::Pass, "2 nodes");
+    expect(&well, "source-reachable", Verdict::Pass, "2 of 2 nodes");
     expect(&well, "source-replication", Verdict::Pass, "PSYNC");
     let unknown = sentinel.url().replace(sentinel.service(), "nobody");
     expect(&report(&unknown, &target.url()).await, "source-reachable", Verdict::Fail, "nobody");
     expect(&report(&target.url(), &unknown).await, "target-empty", Verdict::Warn, "not known");
+}
+
+#[tokio::test]
+async fn a_source_that_has_lost_its_own_primary_is_not_ready() {
+    let (source, target) = (Server::start("redis-5.0"), Server::start("redis-5.0"));
+    source.cmd(&["SLAVEOF", "127.0.0.1", &free_port().to_string()]);
+    expect(&report(&source.url(), &target.url()).await, "source-ready", Verdict::Fail, "its link to that is down");
+    source.promote();
+    expect(&report(&source.url(), &target.url()).await, "source-ready", Verdict::Pass, "");
+}
+
+#[tokio::test]
+async fn proxies_hide_their_servers() {
+    let (source, behind) = (Server::start("redis-6.2"), Server::start("redis-6.2"));
+    source.cmd(&["SET", "k", "v"]);
+    for proxy in [Proxy::twemproxy(&[&behind]), Proxy::envoy(&[&behind])] {
+        let hidden = report(&source.url(), &proxy.url()).await;
+        expect(&hidden, "target-reachable", Verdict::Pass, "1 of 1 nodes");
+        for name in ["target-empty", "target-memory", "target-permissions", "target-writable", "target-version"] {
+            expect(&hidden, name, Verdict::Warn, "a proxy hides");
+        }
+        assert_eq!(hidden.worst(), Verdict::Warn, "{hidden}");
+    }
 }
 
 #[cfg(feature = "codis")]
@@ -158,7 +181,7 @@ async fn codis_and_its_proxies_are_asked_as_far_as_they_answer() {
     expect(&report(&source.url(), &url).await, "target-slots", Verdict::Pass, "");
     let proxy = format!("codis-proxy://127.0.0.1:{}", codis.proxy());
     let hidden = report(&source.url(), &proxy).await;
-    expect(&hidden, "target-reachable", Verdict::Pass, "1 nodes");
+    expect(&hidden, "target-reachable", Verdict::Pass, "1 of 1 nodes");
     for name in ["target-empty", "target-memory", "target-permissions", "target-writable", "target-version"] {
         expect(&hidden, name, Verdict::Warn, "a proxy hides");
     }
