@@ -62,6 +62,7 @@ mod source;
 mod tenures;
 mod view;
 
+#[cfg(feature = "codis")]
 pub(crate) use open::replicas;
 pub use open::{Shards, open};
 pub use run::{Finished, Fleet, Handle, Report, Shard};

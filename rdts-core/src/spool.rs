@@ -56,7 +56,7 @@ mod segment;
 mod shared;
 mod syncer;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 mod tests;
 mod writer;
 

@@ -143,7 +143,7 @@ impl CodisWatch {
     /// [grouped](crate::translate::TranslateOptions::group_strings), since each key is judged by itself.
     ///
     /// # Errors
-    /// As [`ReplicaSource::open`] and [`verify`](Self::verify).
+    /// As [`ReplicaSource::open`](crate::source::ReplicaSource::open) and [`verify`](Self::verify).
     pub async fn open_shards(&self, target: Target, mut options: ReplicaOptions) -> Result<Vec<ShardSource>> {
         options.translate.group_strings = false;
         let primary = |group: &Group| {

@@ -112,7 +112,7 @@ impl Shards {
     /// endangers a full copy of a source is logged as a warning ([`SourceFacts::before_copy`]).
     ///
     /// # Errors
-    /// As [`ReplicaSource::open`]; [`Topology`](ErrorKind::Topology) when slots were moved meanwhile.
+    /// As [`ReplicaSource::open`](crate::source::ReplicaSource::open); [`Topology`](ErrorKind::Topology) when slots were moved meanwhile.
     pub async fn open(self, target: Target, options: ReplicaOptions) -> Result<Vec<ShardSource>> {
         let durables = vec![Durable::default(); self.count()];
         self.resume(target, options, durables).await
@@ -122,7 +122,7 @@ impl Shards {
     /// has seen to it that the [layout](Self::check_layout) is the same.
     ///
     /// # Errors
-    /// As [`ReplicaSource::resume`]; [`Topology`](ErrorKind::Topology) when slots were moved meanwhile; [`Config`](ErrorKind::Config)
+    /// As [`ReplicaSource::resume`](crate::source::ReplicaSource::resume); [`Topology`](ErrorKind::Topology) when slots were moved meanwhile; [`Config`](ErrorKind::Config)
     /// unless there is one of `durables` for each shard.
     pub async fn resume(
         self,

@@ -84,12 +84,14 @@ impl Writer {
     ///
     /// After an error only the segments that are there can be read.
     pub(crate) fn append(&mut self, mut bytes: Bytes, arrived: u64) -> Result<bool> {
+        // A segment that is small does not become many times its size.
+        let longest = MAX_PAYLOAD.min(usize::try_from(self.options.segment).unwrap_or(MAX_PAYLOAD));
         let mut over = false;
         while !bytes.is_empty() {
             let ends = self.snapshot_end(&bytes);
             let mut part = bytes.split_to(ends.unwrap_or(bytes.len()));
             while !part.is_empty() {
-                self.write(part.split_to(part.len().min(MAX_PAYLOAD)), arrived)?;
+                self.write(part.split_to(part.len().min(longest)), arrived)?;
             }
             if ends.is_some() {
                 self.begin_stream()?;

@@ -5,6 +5,7 @@
 mod aof;
 #[cfg(feature = "codis")]
 mod codis;
+mod collector;
 mod command;
 mod pipeline;
 mod precheck;
@@ -15,4 +16,5 @@ mod replica;
 mod resume;
 mod slot;
 mod tls;
+mod turns;
 mod verify;

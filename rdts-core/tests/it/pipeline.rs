@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rdts_core::control::RateLimit;
 use rdts_core::record::{Batch, BatchBuilder, Kind, Mark, Position, ReplicationId};
-use rdts_core::sink::{Capabilities, Watermark};
-use rdts_core::translate::Target;
-use rdts_core::{Pipeline, Result, Sink, Source};
+use rdts_core::sink::Watermark;
+use rdts_core::{Pipeline, Result, Source};
 use tokio::sync::watch;
+
+use crate::collector::Collector;
 
 /// Never ends: a command of ten bytes at a time.
 struct Endless(u64);
@@ -27,35 +28,10 @@ impl Source for Endless {
     }
 }
 
-struct Counting {
-    watermark: Watermark,
-    written: watch::Sender<u64>,
-}
-
-impl Sink for Counting {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Target::redis(8, 2, 0))
-    }
-    async fn write(&mut self, batch: Batch) -> Result<()> {
-        self.watermark.batches += 1;
-        self.watermark.position = Some(*batch.position());
-        self.written.send_replace(self.watermark.batches);
-        Ok(())
-    }
-    fn acked(&self) -> Watermark {
-        self.watermark
-    }
-    async fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-    async fn close(self) -> Result<()> {
-        Ok(())
-    }
-}
-
-fn endless() -> (Pipeline<Endless, Counting>, watch::Receiver<u64>) {
-    let (written, seen) = watch::channel(0);
-    (Pipeline::new(Endless(0), Counting { watermark: Watermark::default(), written }), seen)
+fn endless() -> (Pipeline<Endless, Collector>, watch::Receiver<Watermark>) {
+    let sink = Collector::new();
+    let seen = sink.watch();
+    (Pipeline::new(Endless(0), sink), seen)
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,16 +39,16 @@ async fn a_pause_takes_nothing_more_and_a_stop_ends_it() {
     let (pipeline, mut seen) = endless();
     let handle = pipeline.handle();
     let running = tokio::spawn(pipeline.run());
-    seen.wait_for(|count| *count > 10).await.unwrap();
+    seen.wait_for(|seen| seen.batches > 10).await.unwrap();
     handle.control().pause();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let there = *seen.borrow();
+    let there = seen.borrow().batches;
     tokio::time::sleep(Duration::from_secs(100)).await;
-    assert_eq!(*seen.borrow(), there);
+    assert_eq!(seen.borrow().batches, there);
     // What was taken is applied, and said to be.
     assert_eq!(handle.report().applied.batches, there);
     handle.control().resume();
-    seen.wait_for(|count| *count > there + 10).await.unwrap();
+    seen.wait_for(|seen| seen.batches > there + 10).await.unwrap();
     handle.control().pause();
     handle.stop();
     running.await.unwrap().result.unwrap();
@@ -85,14 +61,14 @@ async fn a_limit_holds_for_commands_and_bytes_and_can_be_changed() {
     handle.control().set_limit(RateLimit::NONE.commands(50));
     let running = tokio::spawn(pipeline.run());
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let count = *seen.borrow();
+    let count = seen.borrow().batches;
     assert!((495..=505).contains(&count), "{count}");
     handle.control().set_limit(RateLimit::NONE.commands(50).bytes(110));
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let more = *seen.borrow() - count;
+    let more = seen.borrow().batches - count;
     assert!((95..=105).contains(&more), "{more}");
     handle.control().set_limit(RateLimit::NONE);
-    seen.wait_for(|count| *count > 5000).await.unwrap();
+    seen.wait_for(|seen| seen.batches > 5000).await.unwrap();
     handle.stop();
     running.await.unwrap().result.unwrap();
 }

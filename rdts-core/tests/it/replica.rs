@@ -1,68 +1,22 @@
 //! The replica source against our own primary in all its manners, and against primaries that go wrong.
 
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::primary::{Primary, PrimaryConfig, Protocol, SnapshotFraming};
-use rdts_core::record::{Batch, Kind};
 use rdts_core::replica::{LinkConfig, ReplicaLink, Resume, Sync};
-use rdts_core::sink::{Capabilities, Sink, Watermark};
 use rdts_core::source::{Reconnect, ReplicaOptions, ReplicaSource};
-use rdts_core::translate::Target;
-use rdts_core::{Error, ErrorKind, Pipeline, Result, Source};
+use rdts_core::{Error, ErrorKind, Pipeline, Source};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+
+use crate::collector::{Collector, TARGET};
 
 /// One key in database 0, no checksum.
 const SNAPSHOT: &[u8] = b"REDIS0009\xfe\x00\x00\x01k\x01v\xff\0\0\0\0\0\0\0\0";
 const REPLID: &str = "4c1b873d2c85f0b3c32321aee14c7ef5363543d4";
-const TARGET: Target = Target::redis(7, 0, 0);
 const LONG: Duration = Duration::from_secs(20);
-
-/// Keeps the commands that it is given, as text; takes a batch only when there is a permit.
-struct Collector {
-    seen: Arc<Mutex<Vec<(u32, String, u64)>>>,
-    permits: Arc<Semaphore>,
-    watermark: Watermark,
-}
-
-impl Collector {
-    fn new() -> Self {
-        Self { seen: Arc::default(), permits: Arc::new(Semaphore::new(1 << 20)), watermark: Watermark::default() }
-    }
-}
-
-impl Sink for Collector {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(TARGET)
-    }
-    async fn write(&mut self, batch: Batch) -> Result<()> {
-        self.permits.acquire().await.unwrap().forget();
-        let open = batch.commands().filter(|command| command.kind() == Kind::Multi).count();
-        let closed = batch.commands().filter(|command| command.kind() == Kind::Exec).count();
-        assert_eq!(open, closed, "a transaction was split");
-        let mut seen = self.seen.lock().unwrap();
-        seen.extend(batch.commands().map(|command| {
-            let words: Vec<_> = command.args().map(|arg| arg.escape_ascii().to_string()).collect();
-            (command.db(), words.join(" "), command.offset())
-        }));
-        self.watermark.batches += 1;
-        self.watermark.position = Some(*batch.position());
-        Ok(())
-    }
-    fn acked(&self) -> Watermark {
-        self.watermark
-    }
-    async fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-    async fn close(self) -> Result<()> {
-        Ok(())
-    }
-}
 
 fn config() -> PrimaryConfig {
     PrimaryConfig::default().replid(REPLID.parse().unwrap())
@@ -203,7 +157,7 @@ async fn acknowledgements_go_on_while_the_sink_is_stuck_and_say_what_is_applied(
     let (primary, address) = primary(config()).await;
     let link = LinkConfig::default().ack_period(Duration::from_millis(10));
     let source = ReplicaSource::open(&address, TARGET, ReplicaOptions::default().link(link)).await.unwrap();
-    let sink = Collector { permits: Arc::new(Semaphore::new(0)), ..Collector::new() };
+    let sink = Collector::with_permits(0);
     let permits = sink.permits.clone();
     let pipeline = Pipeline::new(source, sink);
     let handle = pipeline.handle();

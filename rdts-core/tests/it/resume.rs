@@ -1,5 +1,6 @@
 //! Runs that end at any moment and go on: what is passed on is what an undisturbed run passes on.
 
+mod bounded;
 mod files;
 mod random;
 mod refused;
