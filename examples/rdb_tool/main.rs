@@ -10,7 +10,6 @@ mod diff;
 mod failure;
 mod filter;
 mod function;
-mod glob;
 mod input;
 mod keys;
 mod merge;

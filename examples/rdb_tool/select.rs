@@ -1,8 +1,9 @@
 //! Which keys are wanted.
 
-use rdts_rdb::{KeyHeader, ValueKind};
+use std::convert::Infallible;
 
-use crate::glob;
+use rdts_core::filter::Pattern;
+use rdts_rdb::{KeyHeader, ValueKind};
 
 /// A choice of keys. Rules of one kind are alternatives, a key must satisfy every kind that is given, and none of the
 /// --not rules.
@@ -12,8 +13,8 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "N", value_delimiter = ',')]
     db: Vec<u64>,
     /// Keys that match a pattern as of the KEYS command
-    #[arg(long, value_name = "GLOB")]
-    key: Vec<String>,
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    key: Vec<Pattern>,
     /// Keys that start so; an alternative to --key
     #[arg(long, value_name = "TEXT")]
     prefix: Vec<String>,
@@ -30,8 +31,8 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "N", value_delimiter = ',')]
     not_db: Vec<u64>,
     /// No keys that match
-    #[arg(long, value_name = "GLOB")]
-    not_key: Vec<String>,
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    not_key: Vec<Pattern>,
     /// No keys that start so
     #[arg(long, value_name = "TEXT")]
     not_prefix: Vec<String>,
@@ -46,11 +47,15 @@ fn kind(text: &str) -> Result<ValueKind, String> {
     all.into_iter().find(|kind| kind.name() == text).ok_or_else(|| "no such type".into())
 }
 
+fn glob(text: &str) -> Result<Pattern, Infallible> {
+    Ok(Pattern::glob(text))
+}
+
 impl Selection {
     /// Whether a key is wanted.
     pub(crate) fn wants(&self, db: u64, header: &KeyHeader<'_>) -> bool {
-        let name = |globs: &[String], prefixes: &[String]| {
-            globs.iter().any(|glob| glob::matches(glob.as_bytes(), header.key))
+        let name = |globs: &[Pattern], prefixes: &[String]| {
+            globs.iter().any(|glob| glob.matches(header.key))
                 || prefixes.iter().any(|prefix| header.key.starts_with(prefix.as_bytes()))
         };
         let kind = header.value_type.kind();

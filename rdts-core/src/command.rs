@@ -30,6 +30,7 @@ mod table;
 
 pub use first_key::first_key;
 pub use info::{Access, CommandInfo, commands, lookup};
+pub(crate) use keys::keys_of;
 pub use keys::{Key, Keys, keys};
 pub use sharding::{Sharding, sharding};
 pub use split::{Part, split};

@@ -12,6 +12,7 @@ use super::shard::CodisShard;
 use super::topology::{Group, wrong};
 use super::{CodisTopology, Dashboard};
 use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Rules;
 use crate::fleet::{ShardSource, replicas};
 use crate::source::{Durable, Locator, ReplicaOptions, Source};
 use crate::translate::Target;
@@ -143,8 +144,9 @@ impl CodisWatch {
     /// [grouped](crate::translate::TranslateOptions::group_strings), since each key is judged by itself.
     ///
     /// # Errors
-    /// As [`ReplicaSource::open`](crate::source::ReplicaSource::open) and [`verify`](Self::verify).
+    /// As [`ReplicaSource::open`](crate::source::ReplicaSource::open) and [`verify`](Self::verify); [`Unsupported`](ErrorKind::Unsupported) if rules rename keys.
     pub async fn open_shards(&self, target: Target, mut options: ReplicaOptions) -> Result<Vec<ShardSource>> {
+        Rules::refuse_renames(options.translate.rules.as_ref(), "Codis")?;
         options.translate.group_strings = false;
         let primary = |group: &Group| {
             let primary = group.primary().ok_or_else(|| wrong(format!("group {} has no server", group.id)))?;

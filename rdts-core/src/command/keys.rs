@@ -1,7 +1,7 @@
 //! The keys of a concrete command.
 
 use super::first_key;
-use super::info::{Access, Rule, Spec, lookup};
+use super::info::{Access, CommandInfo, Rule, Spec, lookup};
 use crate::error::{Error, Result};
 
 /// A key of a command.
@@ -39,7 +39,7 @@ impl Keys {
     }
 
     /// From one key to the next.
-    pub(super) fn step(&self) -> usize {
+    pub(crate) fn step(&self) -> usize {
         self.ranges[0].step
     }
 
@@ -80,8 +80,13 @@ impl ExactSizeIterator for Keys {}
 /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if the number of keys that the command tells is no number or
 /// more than there are.
 pub fn keys(args: &[&[u8]]) -> Result<Keys> {
+    keys_of(args.first().and_then(|name| lookup(name)), args)
+}
+
+/// The same where the command has been looked up already; what is not known to the table is `None`.
+pub(crate) fn keys_of(info: Option<&'static CommandInfo>, args: &[&[u8]]) -> Result<Keys> {
     let Some(name) = args.first() else { return Ok(Keys::new(NOTHING, NOTHING)) };
-    let Some(mut info) = lookup(name) else { return Ok(guess(name, args.len())) };
+    let Some(mut info) = info else { return Ok(guess(name, args.len())) };
     if !info.subcommands().is_empty()
         && let Some(second) = args.get(1)
     {

@@ -12,6 +12,7 @@ use super::view::{View, atomic_move};
 use crate::cluster::{Topology, TopologyOptions};
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Rules;
 use crate::net::{Connection, Deadlines};
 use crate::source::{Durable, Locator, ReplicaOptions};
 use crate::translate::Target;
@@ -51,6 +52,7 @@ impl ClusterShards {
         durables: Vec<Durable>,
     ) -> Result<Vec<ShardSource>> {
         let Self { topology, options, views: before } = self;
+        Rules::refuse_renames(replica.translate.rules.as_ref(), "a cluster")?;
         replica.translate.slot_moves = true;
         let locators =
             topology.shards().iter().map(|shard| Locator::cluster_shard(&topology, shard, options.clone())).collect();

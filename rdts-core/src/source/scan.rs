@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::Source;
 use crate::endpoint::NodeAddress;
 use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Rules;
 use crate::ledger::Intake;
 use crate::net::Deadlines;
 use crate::record::{Batch, Position};
@@ -188,12 +189,18 @@ impl ScanSource {
     ///
     /// # Errors
     /// What [`Connection::open`](crate::net::Connection::open) says; [`Auth`](ErrorKind::Auth) if the user may not do what is needed;
-    /// [`Unsupported`](ErrorKind::Unsupported) if notifications are asked for and are not on; [`Config`](ErrorKind::Config) for options that
+    /// [`Unsupported`](ErrorKind::Unsupported) if notifications are asked for and are not on, or rules choose by type while changes are followed; [`Config`](ErrorKind::Config) for options that
     /// contradict each other; [`Io`](ErrorKind::Io) if there is no place for the table.
     pub async fn open(address: &NodeAddress, target: Target, options: ScanOptions) -> Result<Self> {
         if options.translate.on_conflict == OnConflict::Skip && options.changes != ScanChanges::None {
             let text = "leaving keys of the target alone needs a copy without changes: a key that is read again could not be told from one of the target's own";
             return Err(Error::new(ErrorKind::Config, text));
+        }
+        let rules = options.translate.rules.as_deref();
+        if rules.is_some_and(Rules::chooses_types) && options.changes != ScanChanges::None {
+            let text = "rules about types need a copy without changes, or a replication link: of a key whose type has changed to one that is not \
+                        wanted, nothing would be heard here";
+            return Err(Error::new(ErrorKind::Unsupported, text));
         }
         let handle = ScanHandle(Arc::default());
         let (sender, batches) = mpsc::channel(2);

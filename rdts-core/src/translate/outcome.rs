@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 /// What becomes of a command of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "rules by key make use of all of it")]
 pub(crate) enum Outcome<'c> {
     /// It goes on as it is.
     Verbatim,
@@ -16,7 +15,6 @@ pub(crate) enum Outcome<'c> {
 
 /// Why a command is left out: which counter it goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "as above")]
 pub(crate) enum Why {
     /// It is for a database that is not wanted.
     OtherDb,

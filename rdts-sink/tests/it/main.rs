@@ -14,5 +14,6 @@ mod memory;
 mod node;
 mod node_exact;
 mod proxy;
+mod rules;
 mod scan;
 mod translate;

@@ -1,5 +1,6 @@
 //! What reads the keys.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -317,7 +318,10 @@ impl Worker {
     }
 
     /// Copies what differs of these keys of the selected database.
-    async fn copy(&mut self, db: u32, keys: Vec<Key>) -> Result<()> {
+    async fn copy(&mut self, db: u32, mut keys: Vec<Key>) -> Result<()> {
+        if let Some(rules) = &self.options.translate.rules {
+            keys.retain(|key| rules.key(db, key).is_some());
+        }
         let sizes = self.sizes(&keys).await?;
         let mut window = Vec::new();
         let mut bytes = 0;
@@ -486,13 +490,19 @@ impl Worker {
     fn delete(&mut self, db: u32, key: &[u8]) {
         // Strings that wait to go together come first.
         self.flush();
-        let db = self.options.translate.map_db(db).unwrap_or(db);
+        let (db, key) = match &self.options.translate.rules {
+            None => (db, Cow::Borrowed(key)),
+            Some(rules) => match (rules.db(db), rules.key(db, key)) {
+                (Some(db), Some(key)) => (db, key),
+                _ => return,
+            },
+        };
         let arena = self.builder.arena();
         encode::array_header(arena, 2);
         encode::bulk(arena, if self.target.unlink() { b"UNLINK" } else { b"DEL" });
         encode::bulk_header(arena, key.len());
         let start = arena.len();
-        arena.extend_from_slice(key);
+        arena.extend_from_slice(&key);
         arena.extend_from_slice(b"\r\n");
         self.builder.commit(Mark::new(db, Kind::Write), Some(start..start + key.len()), self.round);
     }

@@ -4,7 +4,7 @@
 /// class, `\` takes the next byte as it is.
 ///
 /// Takes at most `pattern.len() * text.len()` steps, whatever the pattern.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on if what follows the last star does not match here: one byte further on.
     let mut star: Option<(usize, usize)> = None;
@@ -67,5 +67,43 @@ fn class(pattern: &[u8], mut p: usize, byte: u8) -> (bool, usize) {
                 p += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_servers_do() {
+        let cases: [(&str, &[&str], &[&str]); 13] = [
+            ("", &[""], &["a"]),
+            ("*", &["", "a", "a:b"], &[]),
+            ("a*", &["a", "ab"], &["", "ba"]),
+            ("*a", &["a", "ba", "aa"], &["ab"]),
+            ("a*b*c", &["abc", "axbxc", "abcbc"], &["abcb"]),
+            ("h?llo", &["hello", "h*llo"], &["hllo"]),
+            ("h[ae]llo", &["hello", "hallo"], &["hillo"]),
+            ("h[^e]llo", &["hallo"], &["hello"]),
+            ("h[b-a]llo", &["hallo", "hbllo"], &["hcllo"]),
+            (r"h[\]]llo", &["h]llo"], &["hllo", r"h\llo"]),
+            (r"a\*b", &["a*b"], &["axb"]),
+            ("a[bc", &["ab", "ac"], &["a", "a["]),
+            ("a\\", &["a\\"], &["a"]),
+        ];
+        for (pattern, good, bad) in cases {
+            for text in good {
+                assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+            }
+            for text in bad {
+                assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_takes_no_time() {
+        assert!(!matches(&b"*a".repeat(200), &b"a".repeat(150)));
+        assert!(matches(&b"*a".repeat(200), &b"a".repeat(20_000)));
     }
 }
