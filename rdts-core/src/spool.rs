@@ -15,6 +15,10 @@
 //! where the history gets another name; what it begins at may then be earlier than where the one before ends: what that one has beyond is
 //! void.
 //!
+//! `snapshot.point`, once the beginning of a snapshot was removed: where the snapshot can be gone on with, between two of its keys. Two lines of
+//! text (the form, and which snapshot it is), a [`ResumePoint`](rdts_rdb::ResumePoint) as bytes, CRC-32C of all that. It is written, and on
+//! the disk, before the segments in front of it are removed.
+//!
 //! A segment is a sequence of records, which are a header and a payload of up to 4 MiB. Numbers are little-endian.
 //!
 //! | bytes of the header | |
@@ -41,9 +45,12 @@
 //! # Limits
 //!
 //! [`SpoolOptions::limit`] bounds what is on the disk. Near it there is a warning; at it reading from the socket stops until something is
-//! applied and its segments are removed, which is the moment when the source begins to buffer. Two things can exceed the limit: a
-//! transaction that is longer than it, since it is passed on as a whole, and a snapshot that is longer: of that the part that has been
-//! read is removed then, so that it is copied, but cannot be resumed.
+//! applied and its segments are removed, which is the moment when the source begins to buffer. What is applied of the snapshot is removed
+//! like what is applied of the stream, but for the last [`SpoolOptions::keep`] bytes (at most a quarter of the limit when there is no room).
+//! Two things can exceed the limit: a transaction that is longer than it, since it is passed on as a whole, and a value that is longer,
+//! since a snapshot can only be gone on with between two keys.
+//!
+//! A snapshot of any size can be resumed from when its last byte has been received. Until then it cannot: no server sends the rest of one.
 
 mod consumer;
 mod format;
@@ -85,7 +92,7 @@ pub struct SpoolOptions {
     pub limit: u64,
     /// Bytes that wait in memory for whoever reads. When there are more, they are read from the disk later. Default: 8 MiB.
     pub read_ahead: usize,
-    /// So many bytes of the stream stay on the disk after they were applied, since a target that has lost its last writes by a fail-over
+    /// So many bytes stay on the disk after they were applied, since a target that has lost its last writes by a fail-over
     /// asks for them again. Default: 128 MiB.
     pub keep: u64,
     /// How often what was written is made safe against a crash of the machine. Default: 1 s.

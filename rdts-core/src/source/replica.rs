@@ -100,7 +100,7 @@ impl ReplicaSource {
     /// |---|---|---|
     /// | holds nothing | a whole snapshot | it is read from its start, then what follows it; if the node cannot go on behind it, a new full copy |
     /// | holds nothing | anything else | a new full copy |
-    /// | a part of a snapshot | that snapshot, whole | it is read from its start, and what the target has is not given out again |
+    /// | a part of a snapshot | all of it that the target lacks | it is read from the last point before that on, and what the target has is not given out again |
     /// | a part of a snapshot | anything else | [`HistoryLost`](crate::ErrorKind::HistoryLost): no server sends the rest of a snapshot |
     /// | is in the stream | reaches back to there | it is read from there on, then what follows it |
     /// | is in the stream | anything else | the node is asked for what follows (`PSYNC`) |
