@@ -74,6 +74,10 @@ pub enum ErrorKind {
     Limit,
     /// The caller asked to stop before the work was whole.
     Interrupted,
+    /// What was asked for is not possible in the state that a [task](crate::task) is in.
+    Refused,
+    /// A file of a [store of tasks](crate::task::FileStore) is not what was written.
+    StoreDamaged,
 }
 
 /// Whether trying again can help, and from where.
@@ -160,6 +164,9 @@ impl Error {
             }
             ErrorKind::SpoolDamaged => {
                 "remove the spool's directory and run again: a stream goes on from the target's checkpoint, a snapshot has to be copied anew"
+            }
+            ErrorKind::StoreDamaged => {
+                "put the file back from a copy, or remove it: the task it holds is forgotten then"
             }
             ErrorKind::Interrupted => "the target is incomplete: empty it and run again",
             _ => return None,

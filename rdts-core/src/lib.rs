@@ -26,6 +26,8 @@
 //! - [`Pipeline`]: joins a source and a sink; [`pipeline::Handle`] watches and stops it;
 //! - [`fleet`]: the shards of a source side by side, from an [`Endpoint`]; [`cluster`], [`sentinel`] and `codis` (a feature) find their
 //!   nodes, [`slot`] and [`command`] know what belongs where;
+//! - [`task`]: migrations as an operator sees them, led through their states and kept over restarts; [`progress`]: how far one is, and how
+//!   far behind; [`metrics`]: the same as numbers for whoever collects them;
 //! - [`replica`] and [`primary`]: both ends of the replication protocol, for other uses of it.
 //!
 //! # Example
@@ -102,10 +104,12 @@ pub mod failpoint;
 pub mod filter;
 pub mod fleet;
 pub mod ledger;
+pub mod metrics;
 pub mod net;
 pub mod pipeline;
 pub mod precheck;
 pub mod primary;
+pub mod progress;
 pub mod protection;
 pub mod record;
 pub mod replica;
@@ -114,6 +118,7 @@ pub mod sink;
 pub mod slot;
 pub mod source;
 pub mod spool;
+pub mod task;
 pub mod tls;
 pub mod translate;
 pub mod verify;

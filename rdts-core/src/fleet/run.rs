@@ -135,6 +135,11 @@ impl Handle {
         Ok(())
     }
 
+    /// The node of each shard, in the order of the reports; `None` for a source that is no replica of one.
+    pub fn source_nodes(&self) -> Vec<Option<SourceNode>> {
+        self.shards.iter().map(|(_, _, node)| node.clone()).collect()
+    }
+
     /// How far the stream of each shard's node is now. A node that cannot be reached is asked again for a minute, since a shard
     /// that failed over is somewhere else then.
     ///
