@@ -76,7 +76,7 @@ pub(crate) fn free_port_of_cluster() -> u16 {
 /// The kernel's notion of the parent is the *thread* that started the child, so one thread that lives as long as the
 /// process starts all of them. `setpriv` (util-linux) asks for the signal, since std cannot; where there is none, a
 /// child can survive a test that is killed.
-pub(crate) fn spawn(mut program: Command) -> io::Result<Child> {
+pub(crate) fn spawn(program: Command) -> io::Result<Child> {
     type Request = (Command, mpsc::Sender<io::Result<Child>>);
     static SPAWNER: LazyLock<Mutex<mpsc::Sender<Request>>> = LazyLock::new(|| {
         let (requests, inbox) = mpsc::channel::<Request>();
@@ -89,26 +89,27 @@ pub(crate) fn spawn(mut program: Command) -> io::Result<Child> {
         std::thread::Builder::new().name("spawner".into()).spawn(serve).expect("a thread can be started");
         Mutex::new(requests)
     });
-    program.stdin(Stdio::null());
     let (reply, answer) = mpsc::channel();
     SPAWNER.lock().unwrap().send((program, reply)).expect("the spawner thread never ends");
     answer.recv().expect("the spawner thread never ends")
 }
 
-/// `executable` as a command that [`spawn`] can tie to this process's life.
+/// `executable` as a command that [`spawn`] can tie to this process's life, with nothing on its standard input.
 pub(crate) fn tied_command(executable: &std::path::Path) -> Command {
     static SETPRIV: LazyLock<bool> = LazyLock::new(|| {
         let mut probe = Command::new("setpriv");
         probe.args(["--pdeathsig", "KILL", "true"]).stderr(Stdio::null());
         probe.status().is_ok_and(|status| status.success())
     });
-    if *SETPRIV {
+    let mut command = if *SETPRIV {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(executable);
         command
     } else {
         Command::new(executable)
-    }
+    };
+    command.stdin(Stdio::null());
+    command
 }
 
 /// Waits for the end of `child`; `None` when it has not ended within `deadline`.

@@ -1,7 +1,7 @@
 //! Our own programs as child processes: what they print, how they end, what they cost.
 
 use std::ffi::OsStr;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -76,15 +76,29 @@ impl ChildProgram {
         Self::start(Path::new(program), &all)
     }
 
+    /// The same with a standard input that [`send_line`](Self::send_line) writes to; without, there is none.
+    ///
+    /// # Panics
+    /// As [`ChildProgram::example`].
+    #[track_caller]
+    pub fn example_with_input<A: AsRef<OsStr>>(name: &str, args: &[A]) -> Self {
+        Self::start_with(&example(name), args, Stdio::piped())
+    }
+
     /// Starts the program at `path` with `args`.
     ///
     /// # Panics
     /// When it cannot be started.
     #[track_caller]
     pub fn start<A: AsRef<OsStr>>(path: &Path, args: &[A]) -> Self {
+        Self::start_with(path, args, Stdio::null())
+    }
+
+    #[track_caller]
+    fn start_with<A: AsRef<OsStr>>(path: &Path, args: &[A], stdin: Stdio) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut command = process::tied_command(path);
-        command.args(args.iter().map(AsRef::as_ref)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args.iter().map(AsRef::as_ref)).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let start = Instant::now();
         let mut child =
             process::spawn(command).unwrap_or_else(|error| panic!("cannot start {}: {error}", path.display()));
@@ -93,6 +107,16 @@ impl ChildProgram {
         let pid = child.id();
         let sampler = Some(std::thread::spawn(move || sample(pid, start)));
         Self { name, child, stdout, stderr, sampler }
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// If it has none, or has closed it.
+    #[track_caller]
+    pub fn send_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("a program that was started with an input");
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("it reads its standard input");
     }
 
     /// The process's id.

@@ -92,6 +92,17 @@ impl Job {
         Ok(())
     }
 
+    /// Whether it could be gone on with after an interruption, if it had a state.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) if it asks for two things that exclude each other then.
+    pub fn can_resume(&self) -> Result<bool> {
+        match self.check_resumable() {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+            checked => checked.map(|()| true),
+        }
+    }
+
     /// Refuses what cannot be resumed.
     fn check_resumable(&self) -> Result<()> {
         let unsupported = |text: String| Err(Error::new(ErrorKind::Unsupported, text).at("--state"));

@@ -7,6 +7,7 @@ use rdts_core::codis::CodisWatch;
 use rdts_core::fleet::{Fleet, Handle, Shard, ShardSource};
 use rdts_core::source::{Durable, ScanHandle};
 use rdts_core::spool::SpoolOptions;
+use rdts_core::task::{Ended, Steering};
 use rdts_core::{BoxSink, Error, ErrorKind, Result, Sink};
 
 use super::job::{Job, OnLost};
@@ -14,7 +15,6 @@ use super::observer::{Observer, Started, watch};
 use super::precheck::Servers;
 use super::source::{End, Found, Opened};
 use super::state::State;
-use super::steering::Steering;
 use super::stopped::Stopped;
 use super::target::Targets;
 use super::{source, target};
@@ -26,16 +26,6 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// How often a copy that broke in its snapshot is tried again, and after which pause.
 const MOST_BROKEN: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How a run ended that did not fail.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// The task is over: all of it is in the target, or somebody who kept no state to go on with wanted no more.
-    Complete,
-    /// Somebody asked for a stop; the same job goes on from here.
-    Stopped,
-}
 
 /// Does `job`, until it is done or somebody has had enough.
 ///
@@ -73,6 +63,33 @@ pub async fn migrate(job: &Job, output: &mut dyn Observer, steering: &Steering) 
             ended => return ended,
         }
     }
+}
+
+/// Looks whether `job` could begin, without writing anything.
+///
+/// # Errors
+/// Why it could not.
+pub(super) async fn check(job: &Job) -> Result<()> {
+    let found = source::find(job, None).await?;
+    let targets = Targets::of(job, None).await?;
+    let servers = Servers::ask(job, &found, &targets).await?;
+    servers.refuse_same(job)?;
+    servers.refuse_data(job)?;
+    servers.oldest_source().map(drop)
+}
+
+/// Forgets a job that nobody will go on with: its checkpoints are removed from the target, and then what is known of it.
+///
+/// # Errors
+/// What could not be removed.
+pub(super) async fn release(job: &Job) -> Result<()> {
+    let Some(dir) = job.state.as_ref().filter(|dir| dir.exists()) else { return Ok(()) };
+    let mut state = State::open(dir, job)?;
+    if state.has_begun() {
+        Targets::of(job, Some(&state)).await?.forget(state.shards()?).await?;
+        state.start_over()?;
+    }
+    Ok(())
 }
 
 /// One go at it.
@@ -200,7 +217,8 @@ async fn steer(handle: Handle, end: End, until_caught_up: bool, steering: Steeri
         () = snapshot_applied(&handle), if until_caught_up => false,
     };
     let in_stream = handle.report().shards.iter().all(|(_, shard)| shard.read.is_some_and(|read| read.is_stream()));
-    if in_stream && catch_up(&handle, &end, stopping).await? {
+    // What is paused will not catch up.
+    if in_stream && !handle.control().is_paused() && catch_up(&handle, &end, stopping).await? {
         // But not for ever after a request to stop, and not against a second one. The run that gets there first ends this task.
         let error = tokio::select! {
             () = steering.stop_asked(if stopping { 2 } else { 1 }) => {

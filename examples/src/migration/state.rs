@@ -121,6 +121,18 @@ impl State {
         Ok(())
     }
 
+    /// How many shards there were: each has a spool. One at least, which may not have got as far.
+    pub(super) fn shards(&self) -> Result<usize> {
+        let failed = |error| failed("cannot be read", &self.dir, error);
+        let mut shards = 1;
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("shard-")?.parse::<usize>().ok());
+            shards = shards.max(number.map_or(0, |number| number + 1));
+        }
+        Ok(shards)
+    }
+
     /// What the checkpoints are named after.
     pub(super) fn task(&self) -> &str {
         &self.task

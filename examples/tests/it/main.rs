@@ -13,5 +13,7 @@ mod faults;
 mod live;
 mod rdb_tool;
 mod resume;
+mod service;
 mod support;
+mod tasks;
 mod urls;
