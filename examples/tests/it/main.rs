@@ -17,3 +17,4 @@ mod service;
 mod support;
 mod tasks;
 mod urls;
+mod verify;

@@ -13,6 +13,8 @@ use crate::error::Result;
 const STRING: u64 = 256 << 10;
 /// Bytes that a reply with several elements is to have, about.
 const PAGE: usize = 256 << 10;
+/// The longest payload of a value of which there are no pieces.
+const LONGEST_WHOLE: usize = 16 << 20;
 const MOST_ELEMENTS: usize = 2000;
 
 /// What a key is, before its value is read.
@@ -56,7 +58,7 @@ pub(super) async fn read(wire: &mut Wire, about: &About, key: &[u8]) -> Result<F
         Found::Whole(head) => head,
     };
     if length_command(head.kind).is_none() {
-        return Ok(match wire.call([&b"DUMP"[..], key]).await? {
+        return Ok(match wire.call_long(LONGEST_WHOLE, [&b"DUMP"[..], key]).await? {
             Reply::Bulk(payload) => of_payload(&payload, head.expire_at),
             // Longer than is read at once, and nothing else tells what is in it.
             _ => Face::Unknown,

@@ -14,6 +14,8 @@ use super::wire::{Answer, Wire, refusal};
 use crate::error::{Error, Result};
 use crate::net::Deadlines;
 
+/// Bytes of payloads that one reading keeps: more than what was asked for should have, if nobody has lied about sizes or changed them.
+const MOST: usize = 8 << 20;
 /// Keys of one `EXISTS`.
 const MANY: usize = 64;
 
@@ -122,6 +124,8 @@ impl Reader {
         for node in &mut self.nodes {
             node.mine.clear();
         }
+        // After a change of the deployment there may be fewer nodes than there were.
+        let at = at.filter(|at| *at < self.nodes.len());
         for (index, key) in (0..).zip(keys.iter()) {
             match at.map_or_else(|| self.side.place(key), Place::Node) {
                 Place::Node(node) => self.nodes[node].mine.push(index),
@@ -289,6 +293,10 @@ impl NodeReader {
                 return clock.expiry(about, reply.as_integer(), entry);
             }
             if let Some(payload) = reply.as_bytes() {
+                if bytes.len() + payload.len() > MOST {
+                    entry.state = State::TooLong;
+                    return Ok(());
+                }
                 let start = bytes.len();
                 bytes.extend_from_slice(payload);
                 entry.state = State::Dump(start..bytes.len());

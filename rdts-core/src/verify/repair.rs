@@ -199,7 +199,7 @@ impl Writer<'_> {
     }
 
     async fn whole(&mut self, from: &mut Wire, candidate: &Candidate, head: &Head) -> Result<Copied> {
-        let reply = from.call_whole([&b"DUMP"[..], &candidate.key]).await?;
+        let reply = from.call_long(usize::MAX, [&b"DUMP"[..], &candidate.key]).await?;
         let Reply::Bulk(payload) = reply else { return Ok(Copied::Changed) };
         let unreadable = |error| Error::protocol("DUMP gave what cannot be read").with_source(error);
         let payload = Payload::parse(&payload).map_err(unreadable)?;

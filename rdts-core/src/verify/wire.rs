@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Connection, Deadlines, broken, within};
 
 /// Longer replies are passed over and not kept.
-pub(super) const LONGEST: usize = 16 << 20;
+pub(super) const LONGEST: usize = 4 << 20;
 /// Room that is made for one read.
 const READ: usize = 64 << 10;
 
@@ -151,12 +151,12 @@ impl Wire {
         Ok(kept)
     }
 
-    /// As [`call`](Self::call), for a reply of any length.
-    pub(super) async fn call_whole<I>(&mut self, args: I) -> Result<rdts_resp::Reply>
+    /// As [`call`](Self::call), for a reply that may be longer.
+    pub(super) async fn call_long<I>(&mut self, longest: usize, args: I) -> Result<rdts_resp::Reply>
     where
         I: IntoIterator<IntoIter: ExactSizeIterator, Item: AsRef<[u8]>>,
     {
-        self.longest = usize::MAX;
+        self.longest = longest;
         let reply = self.call(args).await;
         self.longest = LONGEST;
         reply
