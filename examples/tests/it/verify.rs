@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::support::{LONG, ends, migrate, wait_until_live};
 
 fn verify(from: &str, to: &str, more: &[&str]) -> Finished {
-    let args = [&["--from", from, "--to", to, "--interval", "200"], more].concat();
+    let quick: &[&str] = if more.contains(&"--interval") { &[] } else { &["--interval", "200"] };
+    let args = [&["--from", from, "--to", to], quick, more].concat();
     ChildProgram::example("verify", &args).wait(LONG)
 }
 
