@@ -153,6 +153,10 @@ struct Follower<'a> {
 impl Observer for Follower<'_> {
     fn started(&mut self, started: &Started<'_>) {
         let monitor = Monitor::start(started.handle.clone(), started.snapshot_len, self.ready_when);
+        // Before anything is taken, if that is wanted from the start on.
+        if self.run.steering().is_paused() {
+            started.handle.control().pause();
+        }
         let mut pausing = JoinSet::new();
         pausing.spawn(pause(self.run.steering().clone(), started.handle.clone()));
         self.running = Some((monitor, pausing));
