@@ -16,5 +16,6 @@ mod resume;
 mod service;
 mod support;
 mod tasks;
+mod tls;
 mod urls;
 mod verify;

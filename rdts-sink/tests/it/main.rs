@@ -16,4 +16,5 @@ mod node_exact;
 mod proxy;
 mod rules;
 mod scan;
+mod tls;
 mod translate;
