@@ -125,7 +125,7 @@ impl Connection {
         match reply.as_error() {
             None => Ok(()),
             Some(_) => {
-                let error = format!("login refused: {}", text(&reply));
+                let error = format!("login refused: {}", without(text(&reply), password));
                 Err(Error::new(ErrorKind::Auth, error).at(&self.address))
             }
         }
@@ -295,9 +295,28 @@ pub(crate) fn text(reply: &Reply) -> String {
     }
 }
 
+/// What a server said to a login, without the password: one that does not know `AUTH`, or a proxy, repeats what it was given.
+fn without(mut said: String, password: &[u8]) -> String {
+    if let Some(given) = said.find(", with args beginning with") {
+        said.truncate(given);
+    }
+    match password.is_empty() {
+        true => said,
+        false => said.replace(&password.escape_ascii().to_string(), "***"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_repeats_a_password_is_cut() {
+        let said = "ERR unknown command 'AUTH', with args beginning with: 'hunter2' ".to_owned();
+        assert_eq!(without(said, b"hunter2"), "ERR unknown command 'AUTH'");
+        assert_eq!(without("ERR what is hunt\\x00er2?".to_owned(), b"hunt\0er2"), "ERR what is ***?");
+        assert_eq!(without("ERR no".to_owned(), b""), "ERR no");
+    }
 
     #[test]
     fn pauses_are_shortened_by_at_most_a_half() {

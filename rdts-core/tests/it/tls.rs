@@ -190,3 +190,17 @@ async fn the_nodes_of_a_cluster_may_have_passwords_of_their_own() {
         assert!(!format!("{error} {error:?}").contains("pw1"), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_repeats_what_it_was_given_does_not_give_the_password_away() {
+    for name in ["redis-5.0", "redis-7.0", "redis-8.10", "valkey-9.1"] {
+        let server = Server::builder(name).arg("rename-command", "AUTH \"\"").start();
+        for login in ["", "app"] {
+            let address = node(&format!("redis://{login}:hunter2@{}", server.addr()));
+            let error = Connection::open(&address, Deadlines::default()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
+            assert!(error.to_string().contains("unknown command"), "{error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+}
