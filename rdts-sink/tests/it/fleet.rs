@@ -22,12 +22,16 @@ struct Migration {
 
 impl Migration {
     async fn start(from: &str, to: &Server) -> Result<Self> {
+        Self::start_with(from, to, ReplicaOptions::default()).await
+    }
+
+    async fn start_with(from: &str, to: &Server, options: ReplicaOptions) -> Result<Self> {
         let endpoint: Endpoint = from.parse()?;
         let deadlines = Deadlines::default();
         let Endpoint::Node { address, .. } = to.url().parse()? else { panic!("one server") };
         let sink = || NodeSink::connect(&address, NodeOptions::default().deadlines(deadlines));
         let target = sink().await?.capabilities().target;
-        let options = ReplicaOptions::default().link(LinkConfig::default().deadlines(deadlines));
+        let options = options.link(LinkConfig::default().deadlines(deadlines));
         let mut shards = Vec::new();
         for source in fleet::open(&endpoint, target, options).await? {
             shards.push(Shard::new(source, sink().await?));
@@ -73,6 +77,47 @@ async fn copied_while(cluster: &Cluster, change: impl FnOnce(&Load) + Send) {
     finished.result.unwrap();
     assert!(written.unknown == 0 && finished.report.ledger.counts.commands > 0, "{written:?}");
     tokio::task::block_in_place(|| assert_same(cluster, &target));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shards_of_one_host_that_are_copied_one_after_the_other() {
+    let cluster = Cluster::start("redis-7.0", 3);
+    let target = Server::start("redis-8.10");
+    tokio::task::block_in_place(|| {
+        fill(&cluster, &FillOptions::default());
+    });
+    let load = Load::start(&cluster, LoadOptions::cluster());
+    let one = ReplicaOptions::default().full_syncs_per_host(1);
+    let migration = Migration::start_with(&cluster.url(), &target, one).await.unwrap();
+    migration.is_live().await;
+    let written = tokio::task::block_in_place(|| {
+        load.wait_for(500, LONG);
+        load.stop()
+    });
+    migration.end().await.result.unwrap();
+    assert_eq!(written.unknown, 0, "{written:?}");
+    tokio::task::block_in_place(|| assert_same(&cluster, &target));
+}
+
+/// The first node is copied, and the others have not begun when a slot moves: nobody could tell which of its writes came first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_before_the_last_copy_has_begun_is_an_error() {
+    let cluster = Cluster::start("redis-7.0", 3);
+    let target = Server::start("redis-8.10");
+    cluster.cmd(&["SET", "key", "1"]);
+    let Endpoint::Node { address, .. } = target.url().parse().unwrap() else { panic!("one server") };
+    let options = ReplicaOptions::default().full_syncs_per_host(1);
+    let from: Endpoint = cluster.url().parse().unwrap();
+    let shards = fleet::open(&from, rdts_core::translate::Target::redis(8, 2, 0), options);
+    let mut joined = Vec::new();
+    for source in shards.await.unwrap() {
+        joined.push(Shard::new(source, NodeSink::connect(&address, NodeOptions::default()).await.unwrap()));
+    }
+    tokio::task::block_in_place(|| cluster.migrate_slots(0..=10, 0, 1));
+    let finished = tokio::time::timeout(LONG, Fleet::new(joined).run()).await.expect("an end");
+    let error = finished.result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Topology, "{error}");
+    assert!(error.to_string().contains("while the snapshots were started"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
