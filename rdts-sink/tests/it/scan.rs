@@ -1,9 +1,10 @@
 //! Servers that may not be replicated.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdts_core::endpoint::{Credentials, NodeAddress, Secret};
-use rdts_core::filter::Rules;
+use rdts_core::filter::{Pattern, Rules};
 use rdts_core::pipeline::{Finished, Handle};
 use rdts_core::source::{ReplicaOptions, ReplicaSource, ScanChanges, ScanHandle, ScanOptions, ScanSource};
 use rdts_core::translate::{OnConflict, TranslateOptions};
@@ -230,6 +231,25 @@ async fn one_database_alone_into_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn some_keys_under_other_names() {
+    let server = Server::start("redis-7.0");
+    for key in ["a:1", "a:2", "b:1"] {
+        server.cmd(&["SET", key, "v"]);
+    }
+    let address = NodeAddress::new("127.0.0.1", server.port());
+    let rules = Rules::builder().only_keys(Pattern::prefix("a:")).rename_prefix("a:", "new:").build().unwrap();
+    let options = options().translate(TranslateOptions::default().rules(rules)).pause(Duration::from_millis(20));
+    let run = start(&server, &address, options).await;
+    run.reach(1).await;
+    server.cmd(&["DEL", "a:1", "b:1"]);
+    server.cmd(&["MSET", "a:3", "v", "b:3", "v"]);
+    let (finished, target) = run.finish().await;
+    finished.result.unwrap();
+    let keys: BTreeSet<String> = redis::from_redis_value(target.cmd(&["KEYS", "*"])).unwrap();
+    assert_eq!(keys, BTreeSet::from(["new:2".to_owned(), "new:3".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_told_of() {
     let (server, address) = locked("redis-7.0");
     let target = rdts_core::translate::Target::redis(7, 0, 0);
@@ -252,6 +272,9 @@ async fn what_cannot_be_done_is_told_of() {
     refused(&address, forced, ErrorKind::Unsupported, &["notify-keyspace-events"]).await;
     let skip = options().translate(TranslateOptions::default().on_conflict(OnConflict::Skip));
     refused(&address, skip, ErrorKind::Config, &["alone"]).await;
+    let lists = Rules::builder().only_type(rdts_rdb::ValueKind::List).build().unwrap();
+    let lists = options().translate(TranslateOptions::default().rules(lists));
+    refused(&address, lists, ErrorKind::Unsupported, &["rules about types"]).await;
     let nowhere = options().folder("/nowhere/at/all".into());
     refused(&address, nowhere, ErrorKind::Io, &["/nowhere/at/all"]).await;
     server.cmd(&["SET", "huge", &"x".repeat(10_000)]);
