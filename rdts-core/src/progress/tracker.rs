@@ -223,7 +223,7 @@ mod tests {
         assert_eq!((progress.lag_bytes, progress.lag), (Some(10 + 200), Some(secs(2.0))));
         assert_eq!(progress.source.keys, Some(14));
         let progress = tracker.at(start + secs(3.0), &report(&[(true, 20), (false, 100)], 0), false);
-        assert_eq!((progress.phase, progress.lag, progress.percent), (Phase::Snapshot, None, None));
+        assert_eq!((progress.phase, progress.lag, progress.percent), (Phase::Snapshot, None, Some(0.0)));
     }
 
     #[tokio::test(start_paused = true)]
