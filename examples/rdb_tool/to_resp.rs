@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use rdts_core::filter::Rules;
 use rdts_core::source::RdbSource;
-use rdts_core::translate::{Family, OnConflict, Target, TranslateOptions};
+use rdts_core::translate::{Family, LossKind, Losses, OnConflict, OnLoss, Target, TranslateOptions};
 use rdts_core::{ErrorKind, Source};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -95,7 +95,8 @@ async fn feed(args: &Args, name: &str, mut reader: impl AsyncRead + Send + Unpin
     let read = (&mut reader).take(MAGIC).read_to_end(&mut head).await;
     read.map_err(|error| Failure::Input(format!("{name}: {error}")))?;
     let target = args.target.map_or_else(|| oldest_reader(&head), |server| server.0);
-    let mut options = TranslateOptions::default().on_conflict(OnConflict::Replace);
+    let losses = Losses::default().on(LossKind::Functions, OnLoss::Drop);
+    let mut options = TranslateOptions::default().on_conflict(OnConflict::Replace).losses(losses);
     if let Some(db) = args.db {
         options = options.rules(Rules::one_db(db, args.into_db.unwrap_or(db)));
     }

@@ -29,6 +29,7 @@ mod split;
 mod table;
 
 pub use first_key::first_key;
+pub(crate) use info::index;
 pub use info::{Access, CommandInfo, commands, lookup};
 pub(crate) use keys::keys_of;
 pub use keys::{Key, Keys, keys};

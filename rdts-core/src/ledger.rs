@@ -3,6 +3,7 @@
 use std::ops::AddAssign;
 
 use crate::record::Mark;
+use crate::translate::Lost;
 
 /// What a sink did with the commands that it was given.
 #[non_exhaustive]
@@ -71,12 +72,16 @@ pub struct Intake {
     pub elsewhere: u64,
     /// The same for keys of the snapshot.
     pub keys_elsewhere: u64,
+    /// Commands that do nothing in a server like the target: they only concern what it has nothing of.
+    pub without_effect: u64,
+    /// What the target cannot hold, and was left out as the policies say.
+    pub lost: Lost,
 }
 
 impl Intake {
     /// The keys of the snapshot that are in no batch.
     pub fn skipped_keys(&self) -> u64 {
-        self.expired + self.empty + self.keys_of_other_dbs + self.filtered_keys + self.keys_elsewhere
+        self.expired + self.empty + self.keys_of_other_dbs + self.filtered_keys + self.keys_elsewhere + self.lost.keys()
     }
 
     /// The commands of the stream that are in no batch.
@@ -87,6 +92,8 @@ impl Intake {
             + self.messages
             + self.cluster
             + self.elsewhere
+            + self.without_effect
+            + self.lost.commands()
     }
 
     /// Everything that was left out.
@@ -140,6 +147,8 @@ impl AddAssign for Intake {
         self.cluster += other.cluster;
         self.elsewhere += other.elsewhere;
         self.keys_elsewhere += other.keys_elsewhere;
+        self.without_effect += other.without_effect;
+        self.lost += other.lost;
     }
 }
 

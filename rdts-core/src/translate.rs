@@ -5,7 +5,10 @@
 
 mod big_value;
 mod group;
+mod losses;
 pub(crate) mod outcome;
+mod payload;
+mod rewrite;
 mod slots_restore;
 mod snapshot;
 mod stream;
@@ -19,6 +22,8 @@ use crate::filter::Rules;
 pub(crate) use big_value::of_temporary;
 #[cfg(feature = "conformance")]
 pub(crate) use big_value::temporary;
+pub use losses::{LossExample, LossKind, Losses, Lost, LostOfKind, OnLoss};
+pub use rewrite::{Rule, rules};
 pub use snapshot::SnapshotTranslator;
 pub use stream::{StreamTranslator, Translated};
 pub use target::{Family, Target};
@@ -54,6 +59,8 @@ pub struct TranslateOptions {
     /// Up to how many bytes of RDB a list, set, zset or hash is converted as a whole if the target's `RESTORE` does not know its encoding; it
     /// is in memory decoded for that. Bigger ones are built piece by piece under a temporary name. Default: 1 MiB.
     pub convert_up_to: usize,
+    /// What is to become of what the target cannot hold. Default: it stops the run, but for modules.
+    pub losses: Losses,
 }
 
 impl Default for TranslateOptions {
@@ -64,6 +71,7 @@ impl Default for TranslateOptions {
             group_strings: false,
             slot_moves: false,
             convert_up_to: 1 << 20,
+            losses: Losses::default(),
         }
     }
 }
@@ -94,6 +102,13 @@ impl TranslateOptions {
     #[must_use]
     pub fn convert_up_to(mut self, bytes: usize) -> Self {
         self.convert_up_to = bytes;
+        self
+    }
+
+    /// Sets [`losses`](Self::losses).
+    #[must_use]
+    pub fn losses(mut self, losses: Losses) -> Self {
+        self.losses = losses;
         self
     }
 

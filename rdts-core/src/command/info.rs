@@ -143,11 +143,17 @@ pub fn commands() -> &'static [CommandInfo] {
 /// `None` for a name that no server from Redis 2.8 to 8.10, Valkey to 9.1 or Codis has: a module's, or one of a later
 /// version.
 pub fn lookup(name: &[u8]) -> Option<&'static CommandInfo> {
+    index(name).map(|index| &COMMANDS[index])
+}
+
+/// Where the command of this name is among [`commands`].
+#[inline]
+pub(crate) fn index(name: &[u8]) -> Option<usize> {
     let mut at = hash(name);
     loop {
-        let info = COMMANDS.get(usize::from(*INDEX.get(at)?))?;
-        if info.name.as_bytes().eq_ignore_ascii_case(name) {
-            return Some(info);
+        let index = usize::from(*INDEX.get(at)?);
+        if COMMANDS.get(index)?.name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(index);
         }
         at = (at + 1) % INDEX.len();
     }

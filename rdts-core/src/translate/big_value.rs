@@ -3,8 +3,10 @@
 use rdts_rdb::{Event, Str, ValueKind};
 use rdts_resp::encode;
 
+use super::losses::{LossKind, OnLoss};
+use super::rewrite::stop;
 use super::snapshot::{CurrentKey, bulk_at, expire_at};
-use super::{OnConflict, PIECE, PIECE_ELEMENTS, Target};
+use super::{OnConflict, PIECE, PIECE_ELEMENTS, Target, TranslateOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{BatchBuilder, Expect, Kind, Mark};
 use crate::slot;
@@ -17,6 +19,9 @@ pub(super) struct BigValue {
     command: &'static [u8],
     target: Target,
     on_conflict: OnConflict,
+    /// Expiry times of fields are left out where the target has none.
+    without_expiries: bool,
+    lost_expiries: bool,
     /// The arguments of the command to come, as bulk strings, and their number.
     piece: Vec<u8>,
     arguments: usize,
@@ -32,7 +37,7 @@ impl BigValue {
         key: &CurrentKey,
         kind: ValueKind,
         target: Target,
-        on_conflict: OnConflict,
+        options: &TranslateOptions,
         offset: u64,
         out: &mut BatchBuilder,
     ) -> Self {
@@ -48,7 +53,9 @@ impl BigValue {
             temporary: temporary(&key.name),
             command,
             target,
-            on_conflict,
+            on_conflict: options.on_conflict,
+            without_expiries: options.losses.policy(LossKind::HashFieldExpiry) == OnLoss::Drop,
+            lost_expiries: false,
             piece: Vec::new(),
             arguments: 0,
             expiries: Vec::new(),
@@ -86,14 +93,16 @@ impl BigValue {
                 self.push(field);
                 self.push(value);
                 if let Some(time) = expire_at_ms {
-                    if !self.target.field_expiry() {
-                        let text = format!("the expiry of a hash field cannot be kept in {}", self.target);
-                        return Err(Error::new(ErrorKind::Unsupported, text).at(key.shown()));
+                    if self.target.field_expiry() {
+                        self.fields_expire = true;
+                        self.text.clear();
+                        field.write_to(&mut self.text);
+                        self.expiries.push((*time, self.text.clone()));
+                    } else if self.without_expiries {
+                        self.lost_expiries = true;
+                    } else {
+                        return Err(stop(&self.target, &key.shown(), LossKind::HashFieldExpiry));
                     }
-                    self.fields_expire = true;
-                    self.text.clear();
-                    field.write_to(&mut self.text);
-                    self.expiries.push((*time, self.text.clone()));
                 }
             }
             other => {
@@ -107,6 +116,11 @@ impl BigValue {
             self.send(key, offset, out);
         }
         Ok(())
+    }
+
+    /// Whether expiry times of fields were left out.
+    pub(super) fn lost_expiries(&self) -> bool {
+        self.lost_expiries
     }
 
     pub(super) fn finish(mut self, key: &CurrentKey, offset: u64, out: &mut BatchBuilder) {

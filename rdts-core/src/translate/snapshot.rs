@@ -5,12 +5,14 @@ use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rdts_rdb::dump::{self, ValueEvents};
-use rdts_rdb::encode::{EncodeOptions, convert};
-use rdts_rdb::{Dialect, Event, Function, KeyHeader, ValueKind, ValueMode, ValueType, Version};
+use rdts_rdb::{Dialect, Event, Function, KeyHeader, ValueKind, ValueMode, ValueType};
 use rdts_resp::encode;
 
 use super::big_value::BigValue;
 use super::group::{Group, LONGEST_VALUE};
+use super::losses::{LossKind, OnLoss};
+use super::payload::{self, Unfit, fit};
+use super::rewrite::stop;
 use super::{OnConflict, Target, TranslateOptions, WHOLE_VALUE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Intake;
@@ -29,8 +31,9 @@ use crate::record::{BatchBuilder, Expect, Kind, Mark};
 /// | anything that the target's `RESTORE` reads, up to 8 MiB | `RESTORE` of the bytes as they are in the RDB |
 /// | list, set, zset or hash that is encoded in a way that the target does not know, up to [a limit](TranslateOptions::convert_up_to) | `RESTORE` of it in the plainest encoding |
 /// | string, list, set, zset or hash that is bigger | built under a temporary key by `APPEND`, `RPUSH`, `SADD`, `ZADD`, `HSET`, then renamed into place |
+/// | stream that is encoded in a way that the target does not know | `RESTORE` of it in the encoding of the target's version; it is in memory as a whole for that |
 ///
-/// Streams and module values that the target's `RESTORE` does not read are refused, with the key.
+/// What the target cannot hold at all is refused, with the key, or left out: [`losses`](TranslateOptions::losses) says.
 #[derive(Debug)]
 pub struct SnapshotTranslator {
     target: Target,
@@ -106,7 +109,7 @@ impl SnapshotTranslator {
                 let error = || Error::new(ErrorKind::Snapshot, format!("no server has a database {db}"));
                 self.source_db = u32::try_from(*db).map_err(|_| error())?;
             }
-            Event::Function(function) => self.function(function, offset, out),
+            Event::Function(function) => self.function(function, offset, out)?,
             Event::Aux { name: b"lua", value } => {
                 encode::command(out.arena(), [b"SCRIPT".as_slice(), b"LOAD", value]);
                 out.commit(Mark::new(0, Kind::Code), None, offset);
@@ -121,6 +124,9 @@ impl SnapshotTranslator {
             }
             Event::ValueEnd => match self.big.take() {
                 Some(big) => {
+                    if big.lost_expiries() {
+                        self.lose_part(LossKind::HashFieldExpiry);
+                    }
                     big.finish(&self.key, offset, out);
                     self.key.sent = true;
                 }
@@ -176,6 +182,11 @@ impl SnapshotTranslator {
         }
         let value_type = header.value_type;
         let kind = value_type.kind();
+        if let Some(lost) = payload::lost(&self.target, &self.options.losses, value_type, None)
+            && self.loses(lost)?
+        {
+            return Ok(ValueMode::Skip);
+        }
         // The access time or counter of a string survives only in a RESTORE.
         let access =
             self.target.restore_options() && (self.key.idle_seconds.is_some() || self.key.lfu_frequency.is_some());
@@ -190,11 +201,29 @@ impl SnapshotTranslator {
             (true, false) => Ok(ValueMode::RawOrDecode { limit: MAX_ARGUMENT }),
             // Converted as a whole, or taken apart if that cannot be.
             (false, true) => Ok(ValueMode::RawOrDecode { limit: self.options.convert_up_to }),
-            (false, false) => {
-                let target = self.target;
-                Err(self.unsupported(&format!("a {value_type} cannot be restored into {target}")))
+            // Streams are converted, whatever their size: nothing takes them apart.
+            (false, false) => Ok(ValueMode::RawOrDecode { limit: MAX_ARGUMENT }),
+        }
+    }
+
+    /// What becomes of a key that the target cannot hold: whether it is left out. If not, it is tried.
+    fn loses(&mut self, kind: LossKind) -> Result<bool> {
+        match self.options.losses.policy(kind) {
+            OnLoss::Stop => Err(stop(&self.target, &self.key.shown(), kind)),
+            OnLoss::Pass => Ok(false),
+            OnLoss::Drop => {
+                self.options.losses.remember(kind, &self.key.name);
+                self.intake.lost.of_mut(kind).keys += 1;
+                self.key.skipped = true;
+                Ok(true)
             }
         }
+    }
+
+    /// Counts a key of which a part is left out.
+    fn lose_part(&mut self, kind: LossKind) {
+        self.options.losses.remember(kind, &self.key.name);
+        self.intake.lost.of_mut(kind).parts += 1;
     }
 
     fn unsupported(&self, what: &str) -> Error {
@@ -242,15 +271,27 @@ impl SnapshotTranslator {
         let Some(value_type) = self.key.value_type else {
             return Err(Error::protocol("a value came before its key"));
         };
-        if self.target.restores(value_type, self.dialect) {
-            self.restore(value_type, raw, offset, out);
-            return Ok(());
-        }
-        let version = Version::from_number(self.target.rdb_version());
-        match convert(value_type, raw, &EncodeOptions::new(version).compress(false)) {
-            Ok(converted) => self.restore(converted.value_type, &converted.raw, offset, out),
+        match fit(&self.target, &self.options.losses, value_type, raw, self.dialect) {
+            Ok(fitted) => {
+                if let Some(kind) = fitted.lost {
+                    self.lose_part(kind);
+                }
+                self.restore(fitted.value_type, &fitted.raw, offset, out);
+            }
+            Err(Unfit::Lost(LossKind::HashFieldExpiry)) => {
+                return Err(stop(&self.target, &self.key.shown(), LossKind::HashFieldExpiry));
+            }
+            Err(Unfit::Lost(kind)) => {
+                if !self.loses(kind)? {
+                    self.restore(value_type, raw, offset, out);
+                }
+            }
             // The commands that take it apart know best what the target cannot have.
-            Err(_) => self.apart(value_type, raw, offset, out)?,
+            Err(Unfit::Broken(error)) if value_type.kind() == ValueKind::Stream => {
+                let text = format!("a {value_type} cannot be put into a form that {} reads", self.target);
+                return Err(Error::new(ErrorKind::Unsupported, text).with_source(error).at(self.key.shown()));
+            }
+            Err(Unfit::Broken(_)) => self.apart(value_type, raw, offset, out)?,
         }
         Ok(())
     }
@@ -338,8 +379,8 @@ impl SnapshotTranslator {
             let Some(value_type) = self.key.value_type else {
                 return Err(Error::protocol("an element came before its key"));
             };
-            self.big =
-                Some(BigValue::start(&self.key, value_type.kind(), self.target, self.options.on_conflict, offset, out));
+            let options = &self.options;
+            self.big = Some(BigValue::start(&self.key, value_type.kind(), self.target, options, offset, out));
         }
         match &mut self.big {
             Some(big) => big.add(event, &self.key, offset, out),
@@ -348,11 +389,19 @@ impl SnapshotTranslator {
     }
 
     /// `FUNCTION LOAD [REPLACE] code`
-    fn function(&mut self, function: &Function<'_>, offset: u64, out: &mut BatchBuilder) {
+    fn function(&mut self, function: &Function<'_>, offset: u64, out: &mut BatchBuilder) -> Result<()> {
+        let kind = LossKind::Functions;
         if !self.target.functions() {
-            tracing::warn!(target = %self.target, "a function library is left out: the target has no functions");
-            self.intake.functions += 1;
-            return;
+            match self.options.losses.policy(kind) {
+                OnLoss::Stop => return Err(stop(&self.target, "a function library", kind)),
+                OnLoss::Pass => {}
+                OnLoss::Drop => {
+                    self.options.losses.remember(kind, b"FUNCTION");
+                    self.intake.lost.of_mut(kind).parts += 1;
+                    self.intake.functions += 1;
+                    return Ok(());
+                }
+            }
         }
         let arena = out.arena();
         let replace = self.options.on_conflict == OnConflict::Replace;
@@ -371,7 +420,7 @@ impl SnapshotTranslator {
             _ => {
                 self.intake.functions += 1;
                 out.discard();
-                return;
+                return Ok(());
             }
         }
         let expect = match self.options.on_conflict {
@@ -379,6 +428,7 @@ impl SnapshotTranslator {
             _ => Expect::Success,
         };
         out.commit(Mark::new(0, Kind::Code).expect(expect), None, offset);
+        Ok(())
     }
 }
 

@@ -1,8 +1,12 @@
 //! Commands of a replication stream → commands for the target.
 
+use std::borrow::Cow;
+
 use rdts_resp::{CommandRef, encode};
 
-use super::outcome::{Out, Outcome, Why};
+use super::losses::LossKind;
+use super::outcome::{Outcome, Why};
+use super::rewrite::{Context, Plan, Rewritten, Word, rewrite};
 use super::snapshot::bulk_at;
 use super::{Target, TranslateOptions, slots_restore};
 use crate::command::first_key;
@@ -22,12 +26,13 @@ pub enum Translated {
 
 /// Translates the commands of a replication stream, and keeps track of its database and transactions.
 ///
-/// Writes are passed on byte for byte. What concerns the link alone (`PING`, `REPLCONF`, `SELECT`) and what is no data
+/// Writes that the target knows are passed on byte for byte, others by [rules](super::rules) in other words. What concerns the link alone (`PING`, `REPLCONF`, `SELECT`) and what is no data
 /// (`PUBLISH`) is not.
 #[derive(Debug)]
 pub struct StreamTranslator {
     target: Target,
     options: TranslateOptions,
+    plan: Plan,
     db: u32,
     in_transaction: bool,
     intake: Intake,
@@ -49,7 +54,8 @@ impl StreamTranslator {
     /// a partial resync.
     pub fn new(target: Target, options: TranslateOptions, db: u32) -> Self {
         let (intake, before) = (Intake::default(), Before::default());
-        Self { target, options, db, in_transaction: false, intake, arrived: 0, before }
+        let plan = Plan::new(&target, &options.losses);
+        Self { target, options, plan, db, in_transaction: false, intake, arrived: 0, before }
     }
 
     /// The stream goes on where `db` is selected.
@@ -57,8 +63,8 @@ impl StreamTranslator {
         self.db = db;
     }
 
-    /// What is translated from here on came from the source at `unix_ms` (ms since 1970), also if it has waited on a disk since. Until it
-    /// is said, that is 1970.
+    /// What is translated from here on came from the source at `unix_ms` (ms since 1970), also if it has waited on a disk since: times
+    /// that are relative in the stream count from there. Until it is said, they are passed on as they are.
     pub fn arrived(&mut self, unix_ms: u64) {
         self.arrived = unix_ms;
     }
@@ -139,14 +145,7 @@ impl StreamTranslator {
                 self.link()?;
                 return Ok(if getack { Translated::Acknowledge } else { Translated::Done });
             }
-            8 if is(b"FUNCTION") => {
-                if !self.target.functions() {
-                    tracing::warn!(target = %self.target, "a change of functions is left out: the target has none");
-                    self.intake.function_changes += 1;
-                    return Ok(Translated::Done);
-                }
-                Kind::Code
-            }
+            8 if is(b"FUNCTION") => Kind::Code,
             9 if is(b"TRIMSLOTS") && self.options.slot_moves => Kind::Move,
             9 if is(b"TRIMSLOTS") => {
                 let text = "TRIMSLOTS (a cluster node drops slots that it gave away) is not supported yet";
@@ -186,11 +185,8 @@ impl StreamTranslator {
                     (Outcome::Verbatim, None) => self.nothing(Why::OtherDb),
                     (Outcome::Nothing(why), _) => self.nothing(why),
                     (Outcome::Instead(commands), _) => {
-                        let last = commands.len().saturating_sub(1);
-                        for (index, command) in commands.iter().enumerate() {
-                            put(command, u32::from(index == last), offset, out);
-                        }
-                        Ok(Translated::Done)
+                        let commands: Vec<_> = commands.iter().map(|out| (out.db, &out.words[..])).collect();
+                        self.instead(&commands, offset, out)
                     }
                 }
             }
@@ -200,6 +196,23 @@ impl StreamTranslator {
     /// A command as it is, for the target's database `db`.
     #[inline]
     fn pass(
+        &mut self,
+        command: &CommandRef<'_>,
+        kind: Kind,
+        db: u32,
+        offset: u64,
+        out: &mut BatchBuilder,
+    ) -> Result<Translated> {
+        if !self.plan.is_verbatim(command.name(), command.len())
+            && !matches!(kind, Kind::Multi | Kind::Exec | Kind::Move)
+        {
+            return self.look_at(command, kind, db, offset, out);
+        }
+        self.verbatim(command, kind, db, offset, out)
+    }
+
+    #[inline]
+    fn verbatim(
         &mut self,
         command: &CommandRef<'_>,
         kind: Kind,
@@ -229,6 +242,101 @@ impl StreamTranslator {
         Ok(Translated::Done)
     }
 
+    /// A command for which there may be a rule.
+    fn look_at(
+        &mut self,
+        command: &CommandRef<'_>,
+        kind: Kind,
+        db: u32,
+        offset: u64,
+        out: &mut BatchBuilder,
+    ) -> Result<Translated> {
+        let mut few: [Word<'_>; 16] = [NO_WORD; 16];
+        let many: Vec<Word<'_>>;
+        let words = match few.get_mut(..command.len()) {
+            Some(words) => {
+                words.iter_mut().zip(command.iter()).for_each(|(place, word)| *place = Cow::Borrowed(word));
+                &*words
+            }
+            None => {
+                many = command.iter().map(Cow::Borrowed).collect();
+                &many
+            }
+        };
+        match rewrite(&self.context(), words)? {
+            Rewritten::Verbatim => self.verbatim(command, kind, db, offset, out),
+            Rewritten::Instead(commands) => {
+                self.made(&commands, kind, db, offset, out);
+                self.count(commands.is_empty(), None, words);
+                Ok(Translated::Done)
+            }
+            Rewritten::Lossy(lost, commands) => {
+                self.made(&commands, kind, db, offset, out);
+                self.count(commands.is_empty(), Some(lost), words);
+                Ok(Translated::Done)
+            }
+        }
+    }
+
+    /// Commands of which one is made of a source's command.
+    fn made(&self, commands: &[Vec<Word<'_>>], kind: Kind, db: u32, offset: u64, out: &mut BatchBuilder) {
+        for (index, words) in commands.iter().enumerate() {
+            put(words, kind, db, u32::from(index + 1 == commands.len()), offset, out);
+        }
+    }
+
+    /// The commands that rules made of one, each for a database.
+    fn instead(&mut self, commands: &[(u32, &[Word<'_>])], offset: u64, out: &mut BatchBuilder) -> Result<Translated> {
+        let mut made: Vec<(u32, Kind, Cow<'_, [Word<'_>]>)> = Vec::with_capacity(commands.len());
+        let (mut lost, mut changed) = (None, false);
+        for (db, words) in commands {
+            let is_script = words.first().is_some_and(|name| is_script(name));
+            let kind = if is_script { Kind::Script } else { Kind::Write };
+            let name = words.first().map(|name| &name[..]).unwrap_or_default();
+            let rewritten = match self.plan.is_verbatim(name, words.len()) {
+                true => Rewritten::Verbatim,
+                false => rewrite(&self.context(), words)?,
+            };
+            changed |= rewritten != Rewritten::Verbatim;
+            match rewritten {
+                Rewritten::Verbatim => made.push((*db, kind, Cow::Borrowed(words))),
+                Rewritten::Instead(all) => made.extend(all.into_iter().map(|words| (*db, kind, Cow::Owned(words)))),
+                Rewritten::Lossy(what, all) => {
+                    lost = Some(what);
+                    made.extend(all.into_iter().map(|words| (*db, kind, Cow::Owned(words))));
+                }
+            }
+        }
+        for (index, (db, kind, words)) in made.iter().enumerate() {
+            put(words, *kind, *db, u32::from(index + 1 == made.len()), offset, out);
+        }
+        if changed {
+            self.count(made.is_empty(), lost, commands.first().map(|(_, words)| *words).unwrap_or_default());
+        }
+        Ok(Translated::Done)
+    }
+
+    /// Counts a command that is not passed on as it is.
+    fn count(&mut self, is_nothing: bool, lost: Option<LossKind>, words: &[Word<'_>]) {
+        if let Some(kind) = lost {
+            let name = words.first().map(|name| &name[..]).unwrap_or_default();
+            let key = first_key(name).and_then(|at| words.get(at));
+            self.options.losses.remember(kind, key.map_or(name, |key| key));
+            let lost = self.intake.lost.of_mut(kind);
+            if is_nothing { lost.commands += 1 } else { lost.parts += 1 }
+        }
+        match (is_nothing, lost) {
+            (true, None) => self.intake.without_effect += 1,
+            (true, Some(_)) => {}
+            (false, _) => self.intake.rewritten += 1,
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        let arrived = Some(self.arrived).filter(|time| *time > 0);
+        Context { target: self.target, losses: &self.options.losses, arrived, plan: &self.plan }
+    }
+
     /// A command that concerns the link alone, and is nothing that anybody wrote.
     fn link(&mut self) -> Result<Translated> {
         self.intake.commands -= 1;
@@ -253,12 +361,16 @@ fn few<'c>(command: &CommandRef<'c>) -> Option<([&'c [u8]; 16], usize)> {
     Some((words, command.len()))
 }
 
-/// A command that is made of one of the source, for the target's database.
-fn put(command: &Out<'_>, writes: u32, offset: u64, out: &mut BatchBuilder) {
-    let words = &command.words;
+const NO_WORD: Word<'static> = Cow::Borrowed(&[]);
+
+fn is_script(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"EVAL") || name.eq_ignore_ascii_case(b"EVALSHA")
+}
+
+/// A command that is made of one of the source, which was of this kind, for the target's database `db`.
+fn put(words: &[Word<'_>], kind: Kind, db: u32, writes: u32, offset: u64, out: &mut BatchBuilder) {
     let name = words.first().map(|name| &name[..]).unwrap_or_default();
-    let script = name.eq_ignore_ascii_case(b"EVAL") || name.eq_ignore_ascii_case(b"EVALSHA");
-    let keyless = script && words.get(2).is_some_and(|count| &count[..] == b"0");
+    let keyless = kind == Kind::Code || (is_script(name) && words.get(2).is_some_and(|count| &count[..] == b"0"));
     let first = first_key(name).filter(|_| !keyless);
     let arena = out.arena();
     encode::array_header(arena, words.len());
@@ -269,8 +381,7 @@ fn put(command: &Out<'_>, writes: u32, offset: u64, out: &mut BatchBuilder) {
             key = Some(at);
         }
     }
-    let kind = if script { Kind::Script } else { Kind::Write };
-    out.commit(Mark::new(command.db, kind).writes(writes), key, offset);
+    out.commit(Mark::new(db, kind).writes(writes), key, offset);
 }
 
 fn database(arg: Option<&[u8]>) -> Result<u32> {
@@ -292,6 +403,7 @@ mod tests {
     use super::*;
     use crate::filter::Rules;
     use crate::record::{Position, ReplicationId};
+    use crate::translate::{Losses, OnLoss};
 
     /// What becomes of inline commands separated by newlines: `db kind key: arguments`.
     fn translate(translator: &mut StreamTranslator, text: &str) -> Result<Vec<String>> {
@@ -391,9 +503,24 @@ mod tests {
 
     #[test]
     fn functions_are_left_out_where_the_target_has_none() {
-        let mut old = StreamTranslator::new(Target::redis(6, 2, 0), TranslateOptions::default(), 0);
-        assert!(translate(&mut old, "FUNCTION LOAD x").unwrap().is_empty());
-        assert_eq!(old.intake().function_changes, 1);
+        let old = |losses| StreamTranslator::new(Target::redis(6, 2, 0), TranslateOptions::default().losses(losses), 0);
+        let error = translate(&mut old(Losses::default()), "FUNCTION LOAD x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        let mut old = old(Losses::default().on(LossKind::Functions, OnLoss::Drop));
+        assert!(translate(&mut old, "FUNCTION LOAD x\nFUNCTION DELETE x").unwrap().is_empty());
+        assert_eq!((old.intake().without_effect, old.intake().skipped_commands()), (1, 2));
+        assert_eq!(old.intake().lost.of(LossKind::Functions).commands, 1);
+    }
+
+    #[test]
+    fn one_command_may_become_several_of_which_the_last_completes_it() {
+        let mut old = StreamTranslator::new(Target::redis(5, 0, 0), TranslateOptions::default(), 0);
+        old.arrived(1000);
+        let text = "SELECT 3\nSET k v PX 5\nLPOP k 2\nLMOVE a b LEFT LEFT\nSET k v";
+        let made = translate(&mut old, text).unwrap();
+        assert_eq!(made[..3], ["3 Write k: SET k v", "3 Write k: PEXPIREAT k 1005", "3 Write k: LTRIM k 2 -1"]);
+        assert!(made[3].starts_with("3 Write a: EVAL local"), "{}", made[3]);
+        assert_eq!((old.intake().commands, old.intake().rewritten, made.len()), (4, 3, 5));
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Target {
         self.at_least((3, 0))
     }
 
+    /// Streams.
+    pub fn streams(&self) -> bool {
+        self.at_least((5, 0))
+    }
+
     /// `SET … PXAT`.
     pub fn set_pxat(&self) -> bool {
         self.at_least((6, 2))

@@ -198,7 +198,8 @@ impl Router<'_> {
         let mut slots = keys(&args)?.map(|key| slot(args[key.index]));
         let first = slots.next();
         let together = slots.all(|slot| Some(slot) == first);
-        let alone = command.kind() == Kind::Script;
+        // What was rewritten for an older target may be a script, too.
+        let alone = command.kind() == Kind::Script || name.eq_ignore_ascii_case(b"EVAL");
         let named = |why: &str| Way::Impossible(why.to_owned());
         Ok(match (sharding, first) {
             (Sharding::Broadcast, _) => Way::Broadcast,
