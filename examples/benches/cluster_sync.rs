@@ -4,15 +4,17 @@
 //! ```text
 //! cargo bench -p rdts-examples --bench cluster_sync -- 500000
 //! cargo bench -p rdts-examples --bench cluster_sync -- 2000000 7 redis-7.0 stream
+//! cargo bench -p rdts-examples --bench cluster_sync -- 1000000 1 redis-7.0 strings cluster
 //! ```
 //!
-//! A second argument is how often (default 5), a third the server (default `redis-7.0`), a fourth (`copy`, `stream`) leaves the rest
-//! out. Printed are CPU seconds (minimum, median, maximum) of this process and of the targets together.
+//! A second argument is how often (default 5), a third the server (default `redis-7.0`), a fourth (`copy`, of which `strings` and `mixed`
+//! are the parts, or `stream`) leaves the rest out, a fifth the targets whose names do not have it in them, for profiles. Printed are CPU
+//! seconds (minimum, median, maximum) of this process and of the targets together.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdts_core::checkpoint::CheckpointName;
 use rdts_core::endpoint::NodeAddress;
@@ -37,44 +39,58 @@ fn main() {
     let count: u64 = arg(0, "500000").parse().unwrap();
     let rounds: usize = arg(1, "5").parse().unwrap();
     let version = arg(2, "redis-7.0");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // Of a thread that has ended nobody tells what it has taken.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(Duration::from_secs(86_400))
+        .build()
+        .unwrap();
     let only = arg(3, "");
-    if only != "stream" {
-        copies(&runtime, &version, count, rounds);
-    }
-    if only != "copy" {
-        streams(&runtime, &version, count, 64 << 10, rounds);
-        streams(&runtime, &version, count / 4, 1 << 10, rounds);
-    }
-}
-
-fn copies(runtime: &Runtime, version: &str, count: u64, rounds: usize) {
+    let with = Runs { version, rounds, named: arg(4, "") };
     for (what, count, options) in [
         ("strings", count, FillOptions::strings(count)),
         ("mixed", count / 10, FillOptions::mixed(count / 10).in_one_database()),
     ] {
-        let source = Server::start(version);
-        fill(&source, &options);
-        source.cmd(&["SAVE"]);
-        let rdb = source.dir().join("dump.rdb");
-        let how = [("one node, grouped", How::Node), ("one node", How::Node), ("3-node cluster", How::Cluster)];
-        println!("{version}, {what}, {count} keys");
-        compare(version, &how, rounds, |number, target| runtime.block_on(copy(&rdb, target, number == 0)));
+        if ["", "copy", what].contains(&&*only) {
+            copies(&runtime, &with, what, count, &options);
+        }
+    }
+    if ["", "stream"].contains(&&*only) {
+        streams(&runtime, &with, count, 64 << 10);
+        streams(&runtime, &with, count / 4, 1 << 10);
     }
 }
 
-fn streams(runtime: &Runtime, version: &str, count: u64, batch: usize, rounds: usize) {
+/// What is the same for all that is measured.
+struct Runs {
+    version: String,
+    rounds: usize,
+    /// Only targets with this in their names.
+    named: String,
+}
+
+fn copies(runtime: &Runtime, with: &Runs, what: &str, count: u64, options: &FillOptions) {
+    let source = Server::start(&with.version);
+    fill(&source, options);
+    source.cmd(&["SAVE"]);
+    let rdb = source.dir().join("dump.rdb");
+    let how = [("one node, grouped", How::Node), ("one node", How::Node), ("3-node cluster", How::Cluster)];
+    println!("{}, {what}, {count} keys", with.version);
+    compare(with, &how, |number, target| runtime.block_on(copy(&rdb, target, number == 0)));
+}
+
+fn streams(runtime: &Runtime, with: &Runs, count: u64, batch: usize) {
     let how = [("one node", How::Node), ("with a checkpoint", How::Checkpoint), ("3-node cluster", How::Cluster)];
-    println!("{version}, a stream of {count} INCR in batches of {batch} bytes");
-    compare(version, &how, rounds, |_, target| runtime.block_on(stream(target, count, batch)));
+    println!("{}, a stream of {count} INCR in batches of {batch} bytes", with.version);
+    compare(with, &how, |_, target| runtime.block_on(stream(target, count, batch)));
 }
 
 /// Runs all in turn, several times, and prints what they took.
-fn compare(version: &str, how: &[(&str, How)], rounds: usize, run: impl Fn(usize, &Target)) {
+fn compare(with: &Runs, how: &[(&str, How)], run: impl Fn(usize, &Target)) {
     let mut taken: Vec<Taken> = how.iter().map(|_| Taken::default()).collect();
-    for _ in 0..rounds {
-        for (number, (_, how)) in how.iter().enumerate() {
-            let target = Target::start(version, *how);
+    for _ in 0..with.rounds {
+        for (number, (_, how)) in how.iter().enumerate().filter(|(_, (name, _))| name.contains(&with.named)) {
+            let target = Target::start(&with.version, *how);
             let (own, there, start) = (own_cpu(), target.cpu(), Instant::now());
             run(number, &target);
             let taken = &mut taken[number];
@@ -83,7 +99,7 @@ fn compare(version: &str, how: &[(&str, How)], rounds: usize, run: impl Fn(usize
             taken.targets.push(target.cpu() - there);
         }
     }
-    for ((name, _), taken) in how.iter().zip(&mut taken) {
+    for ((name, _), taken) in how.iter().zip(&mut taken).filter(|(_, taken)| !taken.own.is_empty()) {
         print(name, taken);
     }
 }
@@ -170,18 +186,20 @@ async fn feed(mut sink: impl Sink, count: u64, batch: usize) {
     sink.close().await.unwrap();
 }
 
-/// CPU seconds of this process, user and system.
+/// CPU seconds of this process, user and system: the first figure of each thread's `schedstat` is in nanoseconds.
 fn own_cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / 100.0
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let nanoseconds = tasks.map(|task| {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        stat.split(' ').next().unwrap().parse::<f64>().unwrap()
+    });
+    nanoseconds.sum::<f64>() / 1e9
 }
 
 fn print(name: &str, taken: &mut Taken) {
     let shown = |values: &mut Vec<f64>| {
         values.sort_by(f64::total_cmp);
-        format!("{:6.2} {:6.2} {:6.2}", values[0], values[values.len() / 2], values[values.len() - 1])
+        format!("{:7.3} {:7.3} {:7.3}", values[0], values[values.len() / 2], values[values.len() - 1])
     };
     let (own, targets, wall) = (shown(&mut taken.own), shown(&mut taken.targets), shown(&mut taken.wall));
     println!("  {name:18} own CPU s {own}   targets' CPU s {targets}   wall s {wall}");

@@ -86,28 +86,53 @@ impl Tags {
 }
 
 fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)])
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let crc = eights.iter().fold(0u16, |crc, bytes| {
+        let [first, second] = crc.to_be_bytes();
+        let bytes = [bytes[0] ^ first, bytes[1] ^ second, bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]];
+        (0..8).fold(0, |crc, at| crc ^ TABLES[7 - at][usize::from(bytes[at])])
+    });
+    rest.iter().fold(crc, |crc, byte| crc << 8 ^ TABLES[0][usize::from((crc >> 8) as u8 ^ byte)])
 }
 
-const TABLE: [u16; 256] = {
-    let mut table = [0; 256];
+/// What a byte becomes that is followed by so many zeros: eight look-ups at once need not wait for each other.
+static TABLES: [[u16; 256]; 8] = {
+    let mut tables = [[0; 256]; 8];
     let mut byte: u16 = 0;
     while byte < 256 {
         let mut crc = byte << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
-            bit += 1;
+        let mut zeros = 0;
+        while zeros < 8 {
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+                bit += 1;
+            }
+            tables[zeros][byte as usize] = crc;
+            zeros += 1;
         }
-        table[byte as usize] = crc;
         byte += 1;
     }
-    table
+    tables
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn eight_bytes_at_once_are_as_one_by_one() {
+        let bytes: Vec<u8> = (0..200u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        for start in 0..16 {
+            for end in start..bytes.len() {
+                let by_bits = bytes[start..end].iter().fold(0u16, |crc, byte| {
+                    let shift = |crc: u16| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+                    (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| shift(crc))
+                });
+                assert_eq!(crc16(&bytes[start..end]), by_bits, "{start}..{end}");
+            }
+        }
+    }
 
     #[test]
     fn slots_are_those_of_real_servers() {

@@ -35,7 +35,11 @@ pub(super) struct Shared {
 /// The lanes, and which of them has which slot. At any time all that is not applied of a slot is in one lane, in order.
 pub(super) struct Routes {
     pub(super) topology: Topology,
-    lane_of: Vec<usize>,
+    /// The lane of each slot.
+    owners: Vec<usize>,
+    /// The same by runs of slots: where each begins, in order. Looking a lane up here does not wait for memory, as it does in a table of
+    /// all slots.
+    runs: Vec<(u16, usize)>,
     lanes: Vec<LaneHandle>,
     /// Slots that the lane which has them does not speak for yet: they tell by markers of their own how far they have come.
     marked: BTreeSet<u16>,
@@ -59,8 +63,8 @@ impl Shared {
         keys: Keys,
         topology: Topology,
     ) -> Arc<Self> {
-        let lane_of = vec![NO_LANE; usize::from(SLOTS)];
-        let routes = Routes { topology, lane_of, lanes: Vec::new(), marked: BTreeSet::new() };
+        let owners = vec![NO_LANE; usize::from(SLOTS)];
+        let routes = Routes { topology, owners, runs: vec![(0, NO_LANE)], lanes: Vec::new(), marked: BTreeSet::new() };
         Arc::new(Self { options, target, script, keys, progress: Progress::new(), routes: Mutex::new(routes) })
     }
 
@@ -70,9 +74,10 @@ impl Shared {
         for (slots, checkpoint, start) in lanes {
             let lane = routes.open(self, checkpoint, start);
             for slot in slots.iter() {
-                routes.lane_of[usize::from(slot)] = lane;
+                routes.owners[usize::from(slot)] = lane;
             }
         }
+        routes.find_runs();
     }
 
     pub(super) fn routes(&self) -> MutexGuard<'_, Routes> {
@@ -104,7 +109,14 @@ impl Shared {
 impl Routes {
     /// The lane that has a slot; any for what has none.
     pub(super) fn lane_of(&self, slot: u16) -> usize {
-        self.lane_of[if slot == NO_SLOT { 0 } else { usize::from(slot % SLOTS) }]
+        let slot = if slot == NO_SLOT { 0 } else { slot % SLOTS };
+        self.runs[self.runs.partition_point(|(first, _)| *first <= slot) - 1].1
+    }
+
+    /// After each change of `owners`.
+    fn find_runs(&mut self) {
+        self.runs = (0..).zip(self.owners.iter().copied()).collect();
+        self.runs.dedup_by_key(|(_, lane)| *lane);
     }
 
     pub(super) fn lanes(&self) -> usize {
@@ -167,7 +179,7 @@ impl Routes {
 
     /// The slots that a lane has.
     pub(super) fn slots_of(&self, lane: usize) -> impl Iterator<Item = u16> + '_ {
-        (0..SLOTS).filter(move |slot| self.lane_of[usize::from(*slot)] == lane)
+        (0..SLOTS).filter(move |slot| self.owners[usize::from(*slot)] == lane)
     }
 
     /// Whether a lane has its checkpoint in this slot, so that two at one node do not have the same.
@@ -190,14 +202,15 @@ impl Routes {
     pub(super) fn give_up(&mut self, shared: &Arc<Shared>, lane: usize) {
         let home = self.topology.shard_of(self.lanes[lane].checkpoint);
         for slot in 0..SLOTS {
-            if self.lane_of[usize::from(slot)] == lane && self.topology.shard_of(slot) != home {
+            if self.owners[usize::from(slot)] == lane && self.topology.shard_of(slot) != home {
                 let other = self.lane_at(shared, slot);
-                self.lane_of[usize::from(slot)] = other;
+                self.owners[usize::from(slot)] = other;
                 if shared.keys.persistent() {
                     self.marked.insert(slot);
                 }
             }
         }
+        self.find_runs();
     }
 
     pub(super) fn send(&self, lane: usize, unit: Unit) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rdts_core::command::{Sharding, keys, lookup, sharding, split};
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::ledger::Counts;
-use rdts_core::record::{Batch, Command, Expect, Kind, Mark, Position};
+use rdts_core::record::{Batch, Command, Commands, Expect, Kind, Mark, Position};
 use rdts_core::slot::slot;
 use rdts_resp::encode;
 
@@ -48,40 +48,34 @@ enum Way {
 impl Router<'_> {
     /// Sends everything to the lanes. What concerns several of them is waited for.
     pub(super) async fn route(mut self, batch: &Batch) -> Result<()> {
-        let commands: Vec<Command<'_>> = batch.commands().collect();
-        let mut next = 0;
-        while next < commands.len() {
-            // In one go, with the routes held: which lane has a slot must not change between this and the sending.
-            let stopped = self.run(&commands[next..])?;
-            let Some((done, way)) = stopped else { break };
-            next += done;
-            let command = &commands[next];
+        let mut commands = batch.commands();
+        // In one go, with the routes held: which lane has a slot must not change between this and the sending.
+        while let Some((command, way)) = self.run(&mut commands)? {
             match way {
-                Way::Broadcast => self.broadcast(command).await?,
-                Way::Cross => self.cross(command).await?,
-                Way::Impossible(why) => self.impossible(command, &why)?,
+                Way::Broadcast => self.broadcast(&command).await?,
+                Way::Cross => self.cross(&command).await?,
+                Way::Impossible(why) => self.impossible(&command, &why)?,
                 Way::Slot(..) | Way::Split => {}
             }
-            next += 1;
         }
         Ok(())
     }
 
     /// Sends commands up to the first one that needs more than that.
-    fn run(&mut self, commands: &[Command<'_>]) -> Result<Option<(usize, Way)>> {
+    fn run<'b>(&mut self, commands: &mut Commands<'b>) -> Result<Option<(Command<'b>, Way)>> {
         let shared = self.shared.clone();
         let routes = shared.routes();
         let mut dropped = Counts::default();
         self.collectors.resize_with(routes.lanes(), Collector::default);
         let mut stopped = None;
-        for (index, command) in commands.iter().enumerate() {
+        for command in commands {
             let kind = command.kind();
             if matches!(kind, Kind::Multi | Kind::Exec) {
                 self.transaction = kind == Kind::Multi;
-                self.shared.progress.count(self.batch, counted(command));
+                self.shared.progress.count(self.batch, counted(&command));
                 continue;
             }
-            match self.way(command)? {
+            match self.way(&command)? {
                 Way::Slot(slot, alone) => {
                     let new = New {
                         slot,
@@ -91,7 +85,7 @@ impl Router<'_> {
                         bytes: command.raw().len() as u64,
                         alone,
                         marks: false,
-                        place: self.counter.next(at(command), 0),
+                        place: self.counter.next(at(&command), 0),
                     };
                     self.collect(&routes, new, &mut dropped);
                 }
@@ -103,7 +97,7 @@ impl Router<'_> {
                         encode::command(&mut raw, &part.args);
                         let mark = if number == 0 { command.mark() } else { command.mark().keys(0) };
                         let (commands, bytes) = if number == 0 { (1, command.raw().len() as u64) } else { (0, 0) };
-                        let place = self.counter.next(at(command), 0);
+                        let place = self.counter.next(at(&command), 0);
                         let new = New {
                             slot: part.slot,
                             mark,
@@ -118,7 +112,7 @@ impl Router<'_> {
                     }
                 }
                 way => {
-                    stopped = Some((index, way));
+                    stopped = Some((command, way));
                     break;
                 }
             }

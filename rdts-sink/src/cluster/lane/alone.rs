@@ -7,7 +7,7 @@ use rdts_resp::{Reply, encode};
 use super::super::place::Reached;
 use super::super::unit::{NO_SLOT, Step, Unit};
 use super::Lane;
-use super::reply::{Stop, classify, counts};
+use super::reply::{Stop, classify};
 use crate::judge::{Subject, contains, of_the_script};
 
 impl Lane {
@@ -17,7 +17,7 @@ impl Lane {
     /// A slot that is being moved takes no such transaction, since the marker is not there yet: it has to wait.
     pub(super) async fn alone(&mut self) -> Result<Option<Stop>> {
         let entry = &self.log[self.applied];
-        let (item, tried) = (entry.unit.items()[0], entry.tried);
+        let (item, tried) = (entry.unit.item(0), entry.tried);
         let keys = &self.shared.keys;
         // What has no key is executed with the checkpoint itself, and so is what the checkpoint speaks for in the same slot.
         let together = item.slot == NO_SLOT || (item.slot == self.slot && self.speaks_for(item.slot));
@@ -141,12 +141,12 @@ impl Lane {
                 // The checkpoint has to be found first; the marker tells then that the command is executed.
                 _ => return Ok(Some(Stop::Checkpoint)),
             }
-            if self.speaks_for(self.log[self.applied].unit.items()[0].slot) {
+            if self.speaks_for(self.log[self.applied].unit.item(0).slot) {
                 self.call(&[b"DEL", marker]).await?;
             }
         }
         let kept: &[usize] = if kept { &[0] } else { &[] };
-        let mut counts = counts(&self.log[self.applied], kept);
+        let mut counts = self.log[self.applied].unit.counts(kept);
         counts.script_errors += u64::from(failed);
         self.advance(counts);
         Ok(None)

@@ -6,7 +6,7 @@ use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_resp::Reply;
 
 use super::super::link::Link;
-use super::reply::{classify, counts};
+use super::reply::classify;
 use super::{Lane, may_pass};
 
 impl Lane {
@@ -199,7 +199,7 @@ impl Lane {
             self.applied += usize::from(index < self.applied);
         }
         while self.applied < self.log.len() && self.log[self.applied].to() <= at {
-            let counts = counts(&self.log[self.applied], &[]);
+            let counts = self.log[self.applied].unit.counts(&[]);
             self.advance(counts);
         }
         let back = self.log.iter().take(self.applied).filter(|entry| entry.from >= at).count();
@@ -223,7 +223,7 @@ impl Lane {
         let routes = self.shared.routes();
         for mut entry in rest {
             if entry.told && entry.unit.len() > 0 {
-                let own = entry.unit.filtered(|item| routes.lane_of(item.slot) == self.index);
+                let own = entry.unit.filtered(|slot| routes.lane_of(slot) == self.index);
                 let Some(unit) = own else { continue };
                 entry.unit = unit;
             }

@@ -14,7 +14,7 @@ use super::super::place::{Reached, Slots};
 use super::super::routes::Routes;
 use super::super::unit::{Collector, How, NO_SLOT, New, Step, Unit};
 use super::recover::redirection;
-use super::reply::{Stop, counts};
+use super::reply::Stop;
 use super::{After, Entry, Lane};
 
 impl Lane {
@@ -122,8 +122,7 @@ impl Lane {
                     self.log.push_back(entry);
                     continue;
                 }
-                let mut lanes: Vec<usize> =
-                    entry.unit.items().iter().map(|item| self.owner(&routes, item.slot)).collect();
+                let mut lanes: Vec<usize> = entry.unit.slots().map(|slot| self.owner(&routes, slot)).collect();
                 let all = lanes.clone();
                 lanes.sort_unstable();
                 lanes.dedup();
@@ -191,7 +190,7 @@ impl Lane {
         self.cut(1);
         let before = self.now().reached.place;
         let entry = &self.log[self.applied];
-        let item = entry.unit.items()[0];
+        let item = entry.unit.item(0);
         let args = entry.unit.args(0);
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         if !matches!(sharding(&args), Ok(Sharding::Split)) {
@@ -247,7 +246,7 @@ impl Lane {
             return self.pause(Error::new(ErrorKind::NotReady, format!("the node said ASK {place}"))).await;
         };
         let unit = &self.log[self.applied].unit;
-        let item = unit.items()[0];
+        let item = unit.item(0);
         let slot = item.slot;
         let keys = &self.shared.keys;
         let key = keys.marker(slot, self.index);
@@ -306,7 +305,7 @@ impl Lane {
             let kept: Vec<usize> = if kept.is_empty() { vec![] } else { vec![0] };
             let Some(entry) = self.log.remove(self.applied) else { return Ok(()) };
             if !entry.told {
-                let counts = counts(&entry, &kept);
+                let counts = entry.unit.counts(&kept);
                 self.shared.progress.done(entry.unit.batch, entry.unit.weight(), counts);
             }
             if self.log.is_empty() {

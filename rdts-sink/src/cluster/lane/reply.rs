@@ -2,7 +2,6 @@
 
 use rdts_core::error::{Error, ErrorKind, Result};
 use rdts_core::failpoint;
-use rdts_core::ledger::Counts;
 use rdts_core::record::Expect;
 use rdts_resp::Reply;
 
@@ -62,7 +61,7 @@ impl Lane {
             let kept: Vec<usize> =
                 kept.iter().filter_map(|at| at.as_integer().and_then(|at| usize::try_from(at).ok())).collect();
             self.kept += kept.len() as u64;
-            let counts = counts(&self.log[self.applied], &kept);
+            let counts = self.log[self.applied].unit.counts(&kept);
             self.advance(counts);
         }
         if all {
@@ -101,10 +100,11 @@ impl Lane {
         if let Some(stop) = classify(error) {
             return Ok(stop);
         }
-        let Some(item) = entry.unit.items().first() else {
+        if entry.unit.len() == 0 {
             let text = format!("writing the checkpoint was answered with '{}'", error.escape_ascii());
             return Err(Error::new(ErrorKind::Rejected, text));
-        };
+        }
+        let item = entry.unit.item(0);
         let args = entry.unit.args(0);
         let key = args.get(1).map(Vec::as_slice).filter(|_| item.slot != super::super::unit::NO_SLOT);
         let name = args.first().map(Vec::as_slice).unwrap_or_default();
@@ -117,21 +117,6 @@ impl Lane {
         };
         Err(error.at(address))
     }
-}
-
-/// What an applied unit counts for; `kept` are the numbers of its commands that left a key alone.
-pub(super) fn counts(entry: &Entry, kept: &[usize]) -> Counts {
-    let mut counts = Counts::default();
-    for (index, item) in entry.unit.items().iter().enumerate() {
-        counts.commands += u64::from(item.commands);
-        counts.bytes += item.bytes;
-        if kept.contains(&index) {
-            counts.kept += 1;
-        } else {
-            counts.keys += u64::from(item.mark.keys);
-        }
-    }
-    counts
 }
 
 /// Whether an error says that a command may be executed later, or elsewhere.

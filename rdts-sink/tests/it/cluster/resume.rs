@@ -190,6 +190,7 @@ async fn crashes(version: &str, rounds: u64, seed: u64) {
         go_on(&cluster, &history, &mut rng, true).await;
     }
     go_on(&cluster, &history, &mut rng, false).await;
+    remove_temporaries(&cluster);
     // A run after the last one has nothing to do.
     let sink = ClusterSink::connect(&seeds(&cluster), lasting()).await.unwrap();
     assert_eq!(sink.resumed().map(|position| position.offset()), Some(history.end()));
@@ -240,6 +241,7 @@ async fn slots_move_while_nobody_runs() {
         cluster.wait_ok();
     }
     go_on(&cluster, &history, &mut rng, false).await;
+    remove_temporaries(&cluster);
     remove_checkpoints(&seeds(&cluster), options(), &name()).await.unwrap();
     assert_eq!(keys_of_ours(&cluster), 0);
     assert_same(&server, &cluster);
@@ -270,18 +272,26 @@ async fn lanes_without_work_do_not_hold_back() {
     assert!(resumed > 0 && resumed <= from, "{resumed} of {from}");
 }
 
-/// What the checkpoints hold.
-fn said(cluster: &Cluster) -> Vec<String> {
-    let keys = |node| match cluster.server(node).cmd(&["KEYS", "rdts:*"]) {
+/// The keys of all primaries whose names begin so.
+fn keys_like(cluster: &Cluster, pattern: &str) -> Vec<Vec<u8>> {
+    let keys = |node| match cluster.server(node).cmd(&["KEYS", pattern]) {
         redis::Value::Array(keys) => keys,
         other => panic!("{other:?}"),
     };
-    let keys = cluster.primaries().into_iter().flat_map(keys);
-    keys.map(|key| {
-        let key: Vec<u8> = redis::from_redis_value(key).unwrap();
-        redis::from_redis_value(cluster.cmd(&[b"GET".as_slice(), &key])).unwrap()
-    })
-    .collect()
+    cluster.primaries().into_iter().flat_map(keys).map(|key| redis::from_redis_value(key).unwrap()).collect()
+}
+
+/// What a run had brought together for a command over several slots when it died: that expires by itself, but not so soon.
+fn remove_temporaries(cluster: &Cluster) {
+    for key in keys_like(cluster, "rdts:tmp:*") {
+        cluster.cmd(&[b"DEL".as_slice(), &key]);
+    }
+}
+
+/// What the checkpoints hold.
+fn said(cluster: &Cluster) -> Vec<String> {
+    let keys = keys_like(cluster, "rdts:*").into_iter();
+    keys.map(|key| redis::from_redis_value(cluster.cmd(&[b"GET".as_slice(), &key])).unwrap()).collect()
 }
 
 /// Nothing is in the target yet, and then something is in one place only.
