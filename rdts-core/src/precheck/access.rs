@@ -160,18 +160,26 @@ fn core(facts: &Facts<'_>, version: Target) -> BTreeSet<&'static str> {
     core
 }
 
-/// What a primary's stream has for a command that clients call.
-const STREAMED: &[(&str, &str)] = &[
+/// What a primary's stream has for a command that clients call, where that is another.
+pub(super) const STREAMED: &[(&str, &str)] = &[
     ("BLPOP", "LPOP"),
     ("BRPOP", "RPOP"),
+    ("LMPOP", "LPOP"),
+    ("BLMPOP", "LPOP"),
     ("BRPOPLPUSH", "RPOPLPUSH"),
     ("BLMOVE", "LMOVE"),
     ("BZPOPMIN", "ZPOPMIN"),
     ("BZPOPMAX", "ZPOPMAX"),
-    ("BLMPOP", "LMPOP"),
-    ("BZMPOP", "ZMPOP"),
+    ("ZMPOP", "ZPOPMIN"),
+    ("BZMPOP", "ZPOPMIN"),
     ("SPOP", "SREM"),
     ("GETDEL", "DEL"),
+    ("GETEX", "PEXPIREAT"),
+    ("XREADGROUP", "XCLAIM"),
+    ("XAUTOCLAIM", "XCLAIM"),
+    ("HEXPIRE", "HPEXPIREAT"),
+    ("HPEXPIRE", "HPEXPIREAT"),
+    ("HEXPIREAT", "HPEXPIREAT"),
 ];
 
 /// Whether the source's clients use a command, by its name in a trial.

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use rdts_rdb::{Dialect, ValueKind, ValueType};
+use rdts_rdb::ValueKind;
 
 use super::facts::{Facts, Spread};
 use super::findings::Findings;
 use super::node::Node;
+use super::report::Verdict;
 use super::sample::Sample;
 use crate::protection::Bytes;
-use crate::translate::{Family, Target};
+use crate::translate::{Family, LossKind, OnLoss, Target};
 
 /// The least capable server of the target; `Err` with what to say if there is none to compare with.
-fn oldest_target(facts: &Facts<'_>, findings: &mut Findings) -> Option<Target> {
+pub(super) fn oldest_target(facts: &Facts<'_>, findings: &mut Findings) -> Option<Target> {
     facts.target.each(findings, |_, _| {});
     let oldest = facts.target.versions().map(|(_, version)| version).min_by_key(Target::version);
     if oldest.is_none() && findings.is_clean() && facts.target.spread != Spread::None {
@@ -32,6 +33,20 @@ fn looked(node: &Node, sample: &Sample) -> String {
     }
 }
 
+/// Says that the target cannot hold something of a kind, as bad as it is by what is to become of that.
+pub(super) fn lost(findings: &mut Findings, facts: &Facts<'_>, kind: LossKind, seen: &str, remedy: &str) {
+    let (verdict, what) = match facts.plan.losses.policy(kind) {
+        OnLoss::Stop => (Verdict::Fail, "the copy stops there"),
+        OnLoss::Drop => (Verdict::Warn, "it is left out and counted"),
+        _ => (Verdict::Warn, "it is handed over as it is, and if the target refuses it the copy stops there"),
+    };
+    let remedy = match verdict {
+        Verdict::Fail => format!("{remedy}, or have {} left out ({kind})", kind.described()),
+        _ => remedy.to_owned(),
+    };
+    findings.say(verdict, format!("{seen}: {what}"), remedy);
+}
+
 pub(super) fn types(facts: &Facts<'_>) -> Findings {
     let mut findings = Findings::default();
     let Some(to) = oldest_target(facts, &mut findings) else { return findings };
@@ -42,9 +57,25 @@ pub(super) fn types(facts: &Facts<'_>) -> Findings {
         };
         let looked = looked(node, sample);
         for (name, (count, key)) in &sample.types {
-            let Some(remedy) = loses(name, node, to, facts) else { continue };
             let key = key[..key.len().min(64)].escape_ascii();
-            findings.fail(format!("{looked}: {count} of type {name}, as \"{key}\", which {to} cannot take"), remedy);
+            let seen = format!("{looked}: {count} of type {name}, as \"{key}\", which {to} does not take");
+            let missing = missing_modules(node, facts);
+            let handed_over = facts.plan.losses.policy(LossKind::Modules) == OnLoss::Pass;
+            match kind_of(name, to) {
+                None => {}
+                // The name of a module's type does not tell the module. A target without it refuses the value, whatever is wanted of it.
+                Some(LossKind::Modules) if handed_over && missing.is_empty() => {}
+                Some(LossKind::Modules) if handed_over => {
+                    findings.fail(seen, format!("load {} at the target, or leave these keys out", missing.join(", ")));
+                }
+                Some(kind) => lost(
+                    findings,
+                    facts,
+                    kind,
+                    &seen,
+                    "leave these keys out by a rule, or choose a target that can hold them",
+                ),
+            }
         }
         let list: Vec<String> = sample.types.iter().map(|(name, (count, _))| format!("{count} {name}")).collect();
         let list = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
@@ -57,35 +88,15 @@ pub(super) fn types(facts: &Facts<'_>) -> Findings {
     findings
 }
 
-/// Whether values of a type cannot go to `to`, and what to do then.
-fn loses(name: &str, node: &Node, to: Target, facts: &Facts<'_>) -> Option<String> {
-    let from = node.version().ok();
-    let dialect = match from.map(|from| from.family()) {
-        Some(Family::Valkey) => Dialect::Valkey,
-        _ => Dialect::Redis,
-    };
-    let newer = || "leave these keys out by a rule, or choose a target of the source's version".to_owned();
+/// The kind of a type's values, if they cannot go to `to`, or only where it has their module.
+fn kind_of(name: &str, to: Target) -> Option<LossKind> {
+    let redis = |since: (u16, u16, u16)| to.family() == Family::Redis && to.version() >= since;
     match name {
         "string" | "list" | "set" | "zset" | "hash" => None,
-        "stream" => (!to.restores(stream_of(from), dialect)).then(newer),
-        "array" => (!to.restores(ValueType::Array, dialect)).then(newer),
-        // The name of a module's type does not tell the module.
-        _ => {
-            let missing = missing_modules(node, facts);
-            (!missing.is_empty())
-                .then(|| format!("load {} at the target, or leave these keys out by a rule", missing.join(", ")))
-        }
-    }
-}
-
-/// How a server of this version writes streams into its RDB.
-fn stream_of(from: Option<Target>) -> ValueType {
-    match from.map_or(0, |from| if from.family() == Family::Valkey { 11 } else { from.rdb_version() }) {
-        14.. => ValueType::Stream5,
-        13 => ValueType::Stream4,
-        11..=12 => ValueType::Stream3,
-        10 => ValueType::Stream2,
-        _ => ValueType::Stream,
+        "stream" => (!to.streams()).then_some(LossKind::Streams),
+        "array" => (!redis((8, 8, 0))).then_some(LossKind::Arrays),
+        "vectorset" => (!redis((8, 0, 0))).then_some(LossKind::VectorSets),
+        _ => Some(LossKind::Modules),
     }
 }
 
@@ -95,6 +106,8 @@ fn missing_modules<'a>(node: &'a Node, facts: &Facts<'_>) -> Vec<&'a str> {
     let has = |target: &Node, name: &str| {
         target.modules.as_deref().unwrap_or_default().iter().any(|other| other.eq_ignore_ascii_case(name))
     };
+    // Vector sets come with every Redis from 8.0 on, and have a kind of their own.
+    let loaded = loaded.filter(|name| *name != "vectorset");
     loaded.filter(|name| facts.target.primaries().any(|target| !has(target, name))).collect()
 }
 
@@ -120,8 +133,11 @@ pub(super) fn field_expiry(facts: &Facts<'_>) -> Findings {
         } else if to.field_expiry() {
             findings.pass(format!("fields of hashes can expire in {to} as well"));
         } else if hashes > 0 {
-            findings.fail(
-                format!("{hashes} hashes at {address} have fields that expire, which {to} does not know"),
+            lost(
+                findings,
+                facts,
+                LossKind::HashFieldExpiry,
+                &format!("{hashes} hashes at {address} have fields that expire, which {to} does not know"),
                 "choose a target of Redis 7.4, Valkey 9.0 or later, or HPERSIST these fields",
             );
         } else if !told {
@@ -162,7 +178,11 @@ pub(super) fn modules(facts: &Facts<'_>) -> Findings {
                 remedy,
             ),
             (Ok(Some(command)), _) => {
-                findings.fail(format!("clients of {address} use {command}, and the target lacks some of its modules ({list})"), remedy);
+                let seen = format!("clients of {address} use {command}, and the target lacks some of its modules ({list})");
+                match facts.plan.losses.policy(LossKind::Modules) {
+                    OnLoss::Drop => findings.warn(format!("{seen}: it is left out and counted"), remedy),
+                    _ => findings.fail(seen, remedy),
+                }
             }
             (Err(why), _) => findings.unknown(address, &why),
         }
@@ -173,9 +193,7 @@ pub(super) fn modules(facts: &Facts<'_>) -> Findings {
 /// A command of a module that clients have called.
 fn module_commands<'a>(usage: Result<&'a BTreeMap<String, u64>, &String>) -> Result<Option<&'a str>, String> {
     let usage = usage.map_err(Clone::clone)?;
-    // Vector sets are a module that comes with Redis 8.
-    let vector = |name: &str| matches!(name, "VADD" | "VREM" | "VSETATTR");
-    let of_module = |name: &&String| vector(name) || name.contains('.');
+    let of_module = |name: &&String| name.contains('.');
     Ok(usage.keys().find(of_module).map(String::as_str))
 }
 
@@ -187,12 +205,12 @@ pub(super) fn functions(facts: &Facts<'_>) -> Findings {
         Ok(count) if to.functions() => {
             findings.pass(format!("{to} has functions, as the {count} libraries of {}", node.address));
         }
-        Ok(count) => findings.warn(
-            format!(
-                "{} has {count} libraries of functions, which {to} does not know: they are left out and counted",
-                node.address
-            ),
-            "choose a target of Redis 7.0 or later, or see to it that clients need no functions there",
+        Ok(count) => lost(
+            findings,
+            facts,
+            LossKind::Functions,
+            &format!("{} has {count} libraries of functions, which {to} does not know", node.address),
+            "choose a target of Redis 7.0 or later, or FUNCTION DELETE them",
         ),
         Err(why) => findings.unknown(&node.address, why),
     });

@@ -8,7 +8,7 @@ use rdts_rdb::ValueKind;
 use crate::endpoint::Endpoint;
 use crate::filter::Rules;
 use crate::net::Deadlines;
-use crate::translate::OnConflict;
+use crate::translate::{Losses, OnConflict};
 
 /// The migration that is planned, and how it is to be looked at.
 #[non_exhaustive]
@@ -23,6 +23,8 @@ pub struct Plan {
     pub rules: Option<Arc<Rules>>,
     /// What to do with keys that the target has. Default: [`OnConflict::Fail`].
     pub on_conflict: OnConflict,
+    /// What is to become of what the target cannot hold. Default: it stops the copy, but for modules.
+    pub losses: Losses,
     /// How long to wait for what. [`Deadlines::ready`] is not waited: a server that is loading is told of. Default: 5 s to connect, 10 s for a
     /// reply.
     pub deadlines: Deadlines,
@@ -54,6 +56,7 @@ impl Plan {
             to,
             rules: None,
             on_conflict: OnConflict::default(),
+            losses: Losses::default(),
             deadlines: Deadlines::default().reply(Duration::from_secs(10)),
             checkpoints: false,
             scan: true,
@@ -77,6 +80,13 @@ impl Plan {
     #[must_use]
     pub fn on_conflict(mut self, policy: OnConflict) -> Self {
         self.on_conflict = policy;
+        self
+    }
+
+    /// Sets [`losses`](Self::losses).
+    #[must_use]
+    pub fn losses(mut self, losses: Losses) -> Self {
+        self.losses = losses;
         self
     }
 

@@ -1,8 +1,11 @@
 //! Commands of the source's clients that RDTS cannot simply pass on, by the statistics of the source.
 
+use super::access::STREAMED;
+use super::data;
 use super::facts::{Facts, Spread};
 use super::findings::Findings;
 use crate::command::{Sharding, keys, lookup, sharding};
+use crate::translate::{Family, LossKind, rules};
 
 /// Commands that a copy has to do with in another way than passing them on, and what becomes of each. Names are those of `INFO commandstats`; from
 /// Redis 7.0 on that counts subcommands.
@@ -94,6 +97,51 @@ pub(super) fn crossing(facts: &Facts<'_>) -> Findings {
         );
     }
     finish(findings, "no command over several slots is in use")
+}
+
+pub(super) fn newer(facts: &Facts<'_>) -> Findings {
+    let mut findings = Findings::default();
+    let usage = look(facts, &mut findings);
+    let Some(to) = data::oldest_target(facts, &mut findings) else { return findings };
+    for (name, calls) in usage {
+        let base = name.split('|').next().unwrap_or(name);
+        // Functions are told of by themselves.
+        let Some(info) = lookup(base.as_bytes()).filter(|info| info.is_write() && info.name() != "FUNCTION") else {
+            continue;
+        };
+        let streamed =
+            STREAMED.iter().find(|(client, _)| *client == base).and_then(|(_, stream)| lookup(stream.as_bytes()));
+        let info = streamed.unwrap_or(info);
+        if info.known_to(&to) || info.since(Family::Redis).is_none() && info.since(Family::Valkey).is_none() {
+            continue;
+        }
+        let seen = format!("{base} ({calls} calls), which {to} does not have");
+        let rules: Vec<_> = rules().filter(|rule| rule.command == info.name() && !rule.known_to(&to)).collect();
+        let remedy = "choose a target that knows it, or have clients do without";
+        match (rules.first(), loss(info.name())) {
+            (_, Some(kind)) => data::lost(&mut findings, facts, kind, &seen, remedy),
+            (Some(rule), None) => match rules.iter().find(|rule| !rule.exact) {
+                None => findings.pass(format!("{seen}, goes as {}", rule.becomes)),
+                Some(rule) => findings.warn(format!("{seen}, goes as {}: {}", rule.becomes, rule.notes), remedy),
+            },
+            (None, None) => findings.warn(format!("{seen}: if it comes under that name, the copy stops there"), remedy),
+        }
+    }
+    if findings.is_clean() {
+        findings.pass(format!("{to} has all write commands in use, or others with the same effect"));
+    }
+    findings
+}
+
+/// The kind of what a command writes, if not every server has something of the kind.
+fn loss(name: &str) -> Option<LossKind> {
+    match name.as_bytes() {
+        [b'X', ..] => Some(LossKind::Streams),
+        [b'V', ..] => Some(LossKind::VectorSets),
+        [b'A', b'R', ..] => Some(LossKind::Arrays),
+        b"HPEXPIREAT" | b"HPERSIST" => Some(LossKind::HashFieldExpiry),
+        _ => None,
+    }
 }
 
 /// The statistics of all primaries; what cannot be known is said.

@@ -45,12 +45,12 @@ pub(super) fn order(facts: &Facts<'_>) -> Findings {
     if from.family() != to.family() && (from.version() > (7, 2, 4) || to.family() == Family::Redis) {
         findings.warn(
             format!("the source is {from}, the target {to}: the families have gone different ways since Redis 7.2"),
-            "look at data-types, hash-field-expiry and modules, which say what this data would lose",
+            "look at data-types, hash-field-expiry, functions, modules and newer-commands, which say what this data would lose",
         );
     } else if rank(from) > rank(to) {
         findings.warn(
             format!("the source is {from}, the target {to}, which is older"),
-            "look at data-types, hash-field-expiry, functions and modules, which say what this data would lose",
+            "look at data-types, hash-field-expiry, functions, modules and newer-commands, which say what this data would lose",
         );
     } else {
         findings.pass(format!("{from} to {to}"));

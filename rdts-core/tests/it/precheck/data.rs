@@ -1,6 +1,7 @@
 //! Whether the target can hold what the source holds.
 
 use rdts_core::precheck::{Verdict, run};
+use rdts_core::translate::{LossKind, Losses, OnLoss};
 use rdts_testkit::{Cluster, Server};
 
 use super::{Case, all, expect, plan};
@@ -24,9 +25,9 @@ async fn what_an_older_target_does_not_know_is_found_in_the_data() {
             remedy: &|source, _| drop(source.cmd(&["DEL", "v"])),
         },
         Case {
-            check: "modules",
+            check: "newer-commands",
             result: Verdict::Fail,
-            words: "VADD",
+            words: "VADD (1 calls)",
             wrong: &|_, _| {},
             remedy: &|source, _| drop(source.cmd(&["CONFIG", "RESETSTAT"])),
         },
@@ -42,7 +43,7 @@ async fn what_an_older_target_does_not_know_is_found_in_the_data() {
         },
         Case {
             check: "functions",
-            result: Verdict::Warn,
+            result: Verdict::Fail,
             words: "1 libraries",
             wrong: &|source, _| {
                 let code = "#!lua name=l\nredis.register_function('f', function() return 1 end)";
@@ -51,7 +52,31 @@ async fn what_an_older_target_does_not_know_is_found_in_the_data() {
             remedy: &|source, _| drop(source.cmd(&["FUNCTION", "FLUSH"])),
         },
     ];
-    all(&source, &target, &plan(&source.url(), &target.url()), &cases).await;
+    let plan = plan(&source.url(), &target.url());
+    all(&source, &target, &plan, &cases).await;
+    // What is left out by choice is a warning.
+    let mut losses = Losses::default();
+    for kind in LossKind::ALL {
+        losses = losses.on(kind, OnLoss::Drop);
+    }
+    let lossy = plan.clone().losses(losses);
+    source.cmd(&["CONFIG", "RESETSTAT"]);
+    for case in &cases {
+        (case.wrong)(&source, &target);
+        expect(&run(&lossy).await, case.check, Verdict::Warn, "left out and counted");
+        (case.remedy)(&source, &target);
+        expect(&run(&lossy).await, case.check, Verdict::Pass, "");
+    }
+    // What has a rule goes as something else.
+    source.cmd(&["CONFIG", "RESETSTAT"]);
+    source.cmd(&["RPUSH", "l", "1"]);
+    source.cmd(&["LMOVE", "l", "m", "LEFT", "RIGHT"]);
+    expect(
+        &run(&plan).await,
+        "newer-commands",
+        Verdict::Pass,
+        "LMOVE (1 calls), which Redis 3.9.102 does not have, goes as",
+    );
 }
 
 #[tokio::test]
