@@ -18,3 +18,4 @@ mod rules;
 mod scan;
 mod tls;
 mod translate;
+mod versions;
