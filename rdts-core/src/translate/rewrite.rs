@@ -237,6 +237,9 @@ fn step<'c>(
     };
     let Some(index) = command::index(name) else { return unknown(context, words, lost) };
     let info = &command::commands()[index];
+    if let Some(kind) = lost_with(info.name(), &context.target, context.losses) {
+        return leave_out(context, words, kind, lost);
+    }
     for rule in context.plan.rules.get(index).into_iter().flatten() {
         if words.len() < usize::from(rule.at_least) {
             continue;
@@ -262,9 +265,6 @@ fn step<'c>(
             }
         }
         return Ok(Some(all));
-    }
-    if let Some(kind) = lost_with(info.name(), &context.target, context.losses) {
-        return leave_out(context, words, kind, lost);
     }
     if info.name().contains('.') || info.known_to(&context.target) {
         return Ok(None);

@@ -490,12 +490,12 @@ mod tests {
             translate(&mut one(), text).unwrap(),
             ["5 Write b: SET b 3", "5 Multi -: MULTI", "5 Write d: SET d 3", "5 Exec -: EXEC"]
         );
-        for crossing in ["FLUSHALL", "SWAPDB 3 4", "MOVE k 4", "COPY a b DB 4"] {
+        for crossing in ["SWAPDB 3 4", "MOVE k 4", "COPY a b DB 4"] {
             let error = translate(&mut one(), &format!("SELECT 3\n{crossing}")).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{crossing}");
         }
         // From another database they may reach into the one that is wanted.
-        for crossing in ["FLUSHALL", "SWAPDB 3 4", "MOVE k 3", "COPY a b DB 3"] {
+        for crossing in ["SWAPDB 3 4", "MOVE k 3", "COPY a b DB 3"] {
             let error = translate(&mut one(), crossing).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{crossing}");
         }

@@ -11,7 +11,7 @@ use rdts_core::source::{ReplicaOptions, ReplicaSource};
 use rdts_core::translate::{Family, LossKind, Losses, OnLoss, Target, TranslateOptions};
 use rdts_core::{ErrorKind, Pipeline, Sink};
 use rdts_sink::{NodeOptions, NodeSink};
-use rdts_testkit::{CompareOptions, Server, compare_with};
+use rdts_testkit::{CompareOptions, DifferenceKind, Server, compare_with};
 
 use cases::{Case, cases};
 
@@ -79,6 +79,8 @@ async fn pair(from: &str, to: &str) {
     let wrong: Vec<String> = differences
         .iter()
         .filter(|difference| !dropped.contains(&case_of(&difference.key)))
+        // Deleting one by one what was trimmed leaves a trace in servers since 7.0 (max-deleted-entry-id), as the rules' notes say.
+        .filter(|one| case_of(&one.key) != "stream-trims" || one.kind != DifferenceKind::StreamState)
         .map(ToString::to_string)
         .collect();
     assert!(wrong.is_empty(), "{from} to {to}, {} cases:\n{}", all.len(), wrong.join("\n"));

@@ -54,6 +54,8 @@ end
 
 /// Streams as such are from Redis 5.0: for older targets they are a [`LossKind`], which is decided before these.
 pub(super) static RULES: &[Rule] = &[
+    rule("XADD", "LIMIT", (NEVER, NEVER), "XADD without it", 10, xadd_limit).notes(LIMIT),
+    rule("XTRIM", "LIMIT", (NEVER, NEVER), "XTRIM without it", 7, xtrim_limit).notes(LIMIT),
     rule("XADD", "NOMKSTREAM", (since(6, 2), ALL), "XADD without it", 6, xadd_make)
         .notes("only an XADD that added something is replicated"),
     rule(
@@ -102,6 +104,17 @@ pub(super) static RULES: &[Rule] = &[
     rule("XCFGSET", "", (since(8, 6), NEVER), "nothing", 2, producer).inexact("policy stream-producers"),
     rule("XIDMPRECORD", "", (since(8, 6), NEVER), "nothing", 2, producer).inexact("policy stream-producers"),
 ];
+
+const LIMIT: &str =
+    "primaries leave it there when they make an approximate trimming exact, and no server takes that from a client";
+
+fn xadd_limit<'c>(_: &Context<'_>, words: &[Word<'c>]) -> Result<Step<'c>> {
+    Ok(xadd_option(words, &["LIMIT"]).map_or(Step::No, |at| Step::Into(vec![without(words, at, 2)])))
+}
+
+fn xtrim_limit<'c>(_: &Context<'_>, words: &[Word<'c>]) -> Result<Step<'c>> {
+    Ok(option(words, 3, &["LIMIT"]).map_or(Step::No, |at| Step::Into(vec![without(words, at, 2)])))
+}
 
 /// Where the ID of an `XADD` is.
 fn id_at(words: &[Word<'_>]) -> Option<usize> {

@@ -56,11 +56,10 @@ geosearch | 6.2 | 8.0 | 3.2 | -: GEOADD @g 13.361389 38.115556 Palermo 15.087269
 bitop | 8.2 | - | 3.2 | -: SETBIT @a 1 1; SETBIT @a 30 1; SETBIT @b 1 1; SETBIT @b 9 1; SETBIT @c 9 1; SETBIT @c 70 1; SETBIT @c 30 1; BITOP DIFF @diff @a @b @c; BITOP DIFF1 @diff1 @a @b @c; BITOP ANDOR @andor @a @b @c; BITOP ONE @one @a @b @c; BITOP ONE @a @a @b; BITOP DIFF @b @c @b; BITOP DIFF @none @nothere @nothere2
 bitfield | 3.2 | 8.0 | 3.2 | -: BITFIELD @b SET u8 0 255 INCRBY i5 100 1; BITFIELD @b OVERFLOW SAT INCRBY u2 102 3
 hashes | 2.8 | 8.0 | 2.8 | -: HSET @h f v; HMSET @h a 1 b 2; HINCRBY @h a 5; HDEL @h b; HSETNX @h c 3
-hset-several | 3.9 | 8.0 | 2.8 | -: HSET @h a 1 b 2 c 3
+hset-several | 4.0 | 8.0 | 2.8 | -: HSET @h a 1 b 2 c 3
 hexpire | 7.4 | 9.0 | 2.8 | hash-field-expiry: HSET @h a 1 b 2 c 3 d 4; HEXPIRE @h 90000 FIELDS 1 a; HEXPIRE @h 90000 NX FIELDS 2 a b; HPEXPIREAT @h 9999999999000 GT FIELDS 1 a; HPERSIST @h FIELDS 1 b; HEXPIREAT @h 1 FIELDS 1 d
 hsetex | 8.0 | 9.0 | 2.8 | hash-field-expiry: HSETEX @h EX 90000 FIELDS 2 a 1 b 2; HSETEX @h FXX EX 190000 FIELDS 1 a 2; HSETEX @h KEEPTTL FIELDS 1 a 3; HSETEX @h FIELDS 1 b 3; HSETEX @new FNX PXAT 9999999999000 FIELDS 1 a 1; HGETEX @h EX 95000 FIELDS 1 a; HSET @f n 1.5; HEXPIRE @f 90000 FIELDS 1 n; HINCRBYFLOAT @f n 2
 hgetdel | 8.0 | 9.1 | 2.8 | -: HSET @h a 1 b 2 c 3; HGETDEL @h FIELDS 2 a b
-himport | 8.10 | - | 2.8 | -: HIMPORT PREPARE cols f g; HIMPORT SET @h cols 1 2; HIMPORT DISCARD cols
 restore | 3.0 | 8.0 | 2.8 | -: SET @s v; RESTORE @s2 0 DUMP:@s; RESTORE @ttl 90000000 DUMP:@s; RPUSH @l a b 3; RESTORE @l2 0 DUMP:@l; RESTORE @s2 0 DUMP:@l REPLACE; SADD @set x 1; RESTORE @set2 0 DUMP:@set; SADD @int 1 2 3; RESTORE @int2 0 DUMP:@int; ZADD @z 1 a 2.5 b; RESTORE @z2 0 DUMP:@z; HSET @h a 1; RESTORE @h2 0 DUMP:@h
 restore-times | 5.0 | 8.0 | 2.8 | -: SET @s v; RESTORE @abs 9999999999000 DUMP:@s ABSTTL; RESTORE @idle 0 DUMP:@s IDLETIME 100; RESTORE @freq 90000000 DUMP:@s FREQ 7 REPLACE
 flush | 3.9 | 8.0 | 2.8 | -: SET @k v
