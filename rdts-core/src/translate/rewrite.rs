@@ -186,7 +186,7 @@ impl Plan {
         for info in command::commands() {
             let applied = rules().filter(|rule| rule.command == info.name() && !rule.known_to(target));
             let applied: Vec<_> = applied.collect();
-            let known = info.name().contains('.') || info.known_to(target);
+            let known = info.name().contains('.') || is_known(info, target);
             let whole = (!known || lost_with(info.name(), target, losses).is_some()).then_some(1);
             from.push(applied.iter().map(|rule| rule.at_least).chain(whole).min().unwrap_or(NEVER_LOOKED_AT));
             all.push(applied);
@@ -266,10 +266,16 @@ fn step<'c>(
         }
         return Ok(Some(all));
     }
-    if info.name().contains('.') || info.known_to(&context.target) {
+    if info.name().contains('.') || is_known(info, &context.target) {
         return Ok(None);
     }
     Err(cannot(context, words, "there is no rule that puts it into other words"))
+}
+
+/// Whether a server has a command. Release candidates of 4.0 call themselves 3.9.1xx.
+fn is_known(info: &command::CommandInfo, target: &Target) -> bool {
+    let candidate = target.family() == Family::Redis && (target.version().0, target.version().1) == (3, 9);
+    info.known_to(target) || (candidate && info.since(Family::Redis) == Some((4, 0, 0)))
 }
 
 /// The kind of what a command is about, if the target has nothing of the kind or is not to get it.

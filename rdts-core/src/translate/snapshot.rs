@@ -202,7 +202,13 @@ impl SnapshotTranslator {
             // Converted as a whole, or taken apart if that cannot be.
             (false, true) => Ok(ValueMode::RawOrDecode { limit: self.options.convert_up_to }),
             // Streams are converted, whatever their size: nothing takes them apart.
-            (false, false) => Ok(ValueMode::RawOrDecode { limit: MAX_ARGUMENT }),
+            (false, false) if !matches!(value_type, ValueType::Module | ValueType::KeydbCron) => {
+                Ok(ValueMode::RawOrDecode { limit: MAX_ARGUMENT })
+            }
+            (false, false) => {
+                let target = self.target;
+                Err(self.unsupported(&format!("a {value_type} cannot be restored into {target}")))
+            }
         }
     }
 
