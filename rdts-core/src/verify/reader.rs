@@ -130,6 +130,7 @@ impl Reader {
             match at.map_or_else(|| self.side.place(key), Place::Node) {
                 Place::Node(node) => self.nodes[node].mine.push(index),
                 Place::Any => self.nodes.iter_mut().for_each(|node| node.mine.push(index)),
+                #[cfg(feature = "codis")]
                 Place::Nowhere => {}
             }
         }

@@ -48,6 +48,7 @@ pub(super) enum Place {
     /// On any of them.
     Any,
     /// Nowhere: its slot belongs to nobody.
+    #[cfg(feature = "codis")]
     Nowhere,
 }
 

@@ -7,6 +7,8 @@ pub(super) static RULES: &[Rule] = &[
     rule("UNLINK", "", (since(4, 0), ALL), "DEL", 2, unlink),
     rule("COPY", "", (since(6, 2), ALL), "EVAL: DUMP, RESTORE and PEXPIRE with what PTTL said", 3, copy)
         .inexact("a copy that expires may do so a millisecond earlier or later"),
+    rule("MOVE", "", (since(3, 0), ALL), "EVAL: MOVE, and PEXPIRE there with what PTTL said", 3, moved)
+        .inexact("the key may expire a millisecond earlier or later"),
     rule("FLUSHALL", "ASYNC", (since(4, 0), ALL), "FLUSHALL", 2, flush),
     rule("FLUSHALL", "SYNC", (since(6, 2), ALL), "FLUSHALL", 2, flush_sync),
     rule("FLUSHDB", "ASYNC", (since(4, 0), ALL), "FLUSHDB", 2, flush),
@@ -21,6 +23,24 @@ pub(super) static RULES: &[Rule] = &[
     ),
     rule("RENAMENX", "of a key that may have been dropped", (NEVER, NEVER), "EVAL: RENAME, or nothing", 3, rename),
 ];
+
+/// Redis 2.8 forgets the expiry of a key that is moved. `SELECT` in a script is the script's own.
+const MOVE: &str = "\
+local ttl = redis.call('PTTL', KEYS[1])
+local moved = redis.call('MOVE', KEYS[1], ARGV[1])
+if moved == 1 and ttl > 0 then
+  redis.call('SELECT', ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], ttl)
+end
+return moved";
+
+fn moved<'c>(context: &Context<'_>, words: &[Word<'c>]) -> Result<Step<'c>> {
+    // Before, a script would have left the connection in the other database.
+    if context.target.version() < (2, 8, 12) {
+        return Ok(Step::Cannot("the key's expiry would be forgotten"));
+    }
+    Step::one(script(MOVE, [words[1].clone()], words[2..].iter().cloned()))
+}
 
 fn unlink<'c>(_: &Context<'_>, words: &[Word<'c>]) -> Result<Step<'c>> {
     let mut words = words.to_vec();

@@ -97,8 +97,11 @@ fn commands_become_what_the_target_knows() {
         (
             r50,
             "GEOSEARCHSTORE d s FROMMEMBER ANY BYRADIUS 5 km ASC COUNT 3",
-            "GEORADIUSBYMEMBER s ANY 5 km ASC COUNT 3 STORE d",
+            "EVAL 2 s d GEORADIUSBYMEMBER s ANY 5 km ASC COUNT 3 STORE d",
         ),
+        (r60, "GEORADIUS s 1 1 5 km STORE d", "EVAL 2 s d GEORADIUS s 1 1 5 km STORE d"),
+        (r60, "GEORADIUS s 1 1 5 km", "as it is"),
+        (r32, "MOVE k 3", "as it is"),
         (
             r80,
             "BITOP DIFF {d}x a b",
@@ -169,6 +172,7 @@ fn relative_times_stay_where_nobody_knows_when_they_arrived() {
 fn what_cannot_be_is_an_error_with_a_remedy() {
     let losses = Losses::default();
     for (target, command, parts) in [
+        (Target::redis(2, 8, 11), "MOVE k 3", ["MOVE of key \"k\"", "expiry"]),
         (Target::redis(3, 2, 0), "SWAPDB 0 1", ["SWAPDB", "4.0"]),
         (Target::redis(6, 0, 0), "GEOSEARCHSTORE d s FROMLONLAT 1 1 BYBOX 1 1 km", ["key \"d\"", "BYRADIUS"]),
         (Target::redis(4, 0, 0), "XADD k 1-1 f v", ["key \"k\"", "'streams'"]),

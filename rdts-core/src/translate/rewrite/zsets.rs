@@ -35,6 +35,22 @@ pub(super) static RULES: &[Rule] = &[
     rule("ZINTERSTORE", "AGGREGATE COUNT", (since(8, 8), NEVER), "EVAL: the members of all, counted", 6, zcount),
     rule("GEOSEARCHSTORE", "", (since(6, 2), ALL), "GEORADIUS … STORE or STOREDIST", 6, geosearchstore)
         .notes("not BYBOX, BYPOLYGON and COUNT … ANY, nor before Redis 3.2"),
+    rule(
+        "GEORADIUS",
+        "STORE",
+        (since(6, 2), ALL),
+        "EVAL: DEL of the destination if there is no source, then itself",
+        8,
+        georadius,
+    ),
+    rule(
+        "GEORADIUSBYMEMBER",
+        "STORE",
+        (since(6, 2), ALL),
+        "EVAL: DEL of the destination if there is no source, then itself",
+        7,
+        georadius,
+    ),
     rule("GEOSEARCHSTORE", "BYPOLYGON", (NEVER, since(9, 0)), "nothing that other servers know", 6, polygon),
 ];
 
@@ -198,6 +214,23 @@ fn zcount<'c>(_: &Context<'_>, words: &[Word<'c>]) -> Result<Step<'c>> {
     let which = word(if is(&words[0], "ZUNIONSTORE") { "U" } else { "I" });
     let keys = [words[1].clone()].into_iter().chain(sources.iter().cloned());
     Step::one(script(COUNT, keys, [which].into_iter().chain(weights)))
+}
+
+/// Before Redis 6.2, a search in a key that is not there leaves the destination as it was.
+const GEORADIUS: &str = "\
+if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('DEL', KEYS[2]) end
+return redis.call(unpack(ARGV))";
+
+fn georadius<'c>(context: &Context<'_>, words: &[Word<'c>]) -> Result<Step<'c>> {
+    // A script cannot call what is not there either.
+    if context.target.version() < (3, 2, 0) {
+        return Ok(Step::No);
+    }
+    let stored = option(words, 5, &["STORE", "STOREDIST"]).and_then(|at| words.get(at + 1));
+    match stored {
+        Some(to) => Step::one(script(GEORADIUS, [words[1].clone(), to.clone()], words.iter().cloned())),
+        None => Ok(Step::No),
+    }
 }
 
 fn geosearchstore<'c>(_: &Context<'_>, words: &[Word<'c>]) -> Result<Step<'c>> {
