@@ -9,6 +9,7 @@ use rdts_core::translate::OnConflict;
 use rdts_core::{Endpoint, Error, ErrorKind};
 
 use rdts_examples::migration::{self, Job};
+use rdts_examples::selection::Selection;
 
 /// Moves the data of one Redis or Valkey deployment into another while it is being written to.
 ///
@@ -49,9 +50,17 @@ pub(crate) struct Cli {
     /// leaves them alone (but writes that follow the snapshot are applied to them)
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Conflict::Fail)]
     on_conflict: Conflict,
-    /// Compare source and target at the end (not supported yet, but for the demonstration, which always does)
-    #[arg(long)]
+    #[command(flatten)]
+    selection: Selection,
+    /// What the target cannot hold and may be left out, instead of stopping at it: streams, hash-field-expiry, functions, …
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    drop: Vec<String>,
+    /// Compare source and target at the end, while the writes go on: every key and its whole value. The demonstration always does
+    #[arg(long, requires = "from")]
     verify: bool,
+    /// Look at both sides and say what would be in the way of the migration; nothing is written anywhere
+    #[arg(long, requires = "from", conflicts_with_all = ["until", "verify"])]
+    pub(crate) check: bool,
     /// Write one JSON object a line to standard output, the last with "event":"summary"
     #[arg(long)]
     pub(crate) json: bool,
@@ -92,13 +101,9 @@ enum OnLost {
 impl Cli {
     /// What is asked for; `None` is the demonstration.
     pub(crate) fn job(&self) -> Result<Option<Job>, Error> {
-        let unsupported = |text: &str| Err(Error::new(ErrorKind::Unsupported, text));
         let (Some(from), Some(to)) = (&self.from, &self.to) else {
             return Ok(None);
         };
-        if self.verify {
-            return unsupported("--verify is not supported yet");
-        }
         let from: Endpoint = from.parse().map_err(|error: Error| error.at("--from"))?;
         let to: Endpoint = to.parse().map_err(|error: Error| error.at("--to"))?;
         if self.mode == Mode::Full && self.until.is_some() {
@@ -121,6 +126,11 @@ impl Cli {
             OnLost::Stop => migration::OnLost::Stop,
             OnLost::Restart => migration::OnLost::Restart,
         };
+        job.verify = self.verify;
+        for kind in &self.drop {
+            job.drop_lost(kind).map_err(|error| error.at("--drop"))?;
+        }
+        job.select(&self.selection)?;
         job.check()?;
         Ok(Some(job))
     }

@@ -6,6 +6,7 @@
 //!
 //! Without arguments it shows the whole job on a small primary of its own: see `demo.rs`.
 
+mod check;
 mod cli;
 mod demo;
 mod output;
@@ -30,6 +31,7 @@ async fn main() -> ExitCode {
     let steering = Steering::default();
     let mut output = Output::new(cli.json, cli.name.clone(), steering.clone());
     let outcome = match cli.job() {
+        Ok(Some(job)) if cli.check => return ExitCode::from(check::run(&job, cli.json).await),
         Ok(Some(job)) => migration::migrate(&job, &mut output, &steering).await,
         Ok(None) => demo::run(&mut output).await.map(|()| Ended::Complete),
         Err(error) => Err(Stopped::before(error)),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use rdts_core::fleet::Report;
 use rdts_core::ledger::Ledger;
-use rdts_core::{Error, ErrorKind, Position, pipeline};
+use rdts_core::{Error, ErrorKind, Position, pipeline, verify};
 use serde_json::{Value, json};
 
 use rdts_examples::account;
@@ -194,6 +194,11 @@ impl Observer for Output {
             self.next_line += Duration::from_secs(if self.json { 1 } else { 5 });
             self.progress_line(report);
         }
+    }
+
+    fn compared(&mut self, report: &verify::Report) {
+        self.verified(report.equal);
+        self.line(&json!({ "event": "verification", "report": report }));
     }
 
     fn done(&mut self, report: Report) {

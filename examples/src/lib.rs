@@ -4,3 +4,4 @@ pub mod account;
 pub mod exit;
 pub mod migration;
 pub mod rdb_json;
+pub mod selection;

@@ -3,6 +3,7 @@
 //! [`Job`] says what is asked for, [`migrate`] does it, tells an [`Observer`] how it goes, and heeds a [`Steering`]. [`Deployments`] does so for a manager of
 //! tasks.
 
+mod comparison;
 mod job;
 mod migrator;
 mod observer;

@@ -7,6 +7,8 @@ use rdts_core::control::{Control, RateLimit};
 use rdts_core::net::Deadlines;
 use rdts_core::verify::VerifyOptions;
 use rdts_core::{Endpoint, Error};
+use rdts_examples::migration;
+use rdts_examples::selection::Selection;
 
 /// Compares the data of two Redis or Valkey deployments while they are being written to.
 ///
@@ -33,6 +35,8 @@ pub(crate) struct Cli {
     /// Set right what differs in the target: put the source's values in place, delete keys that the source does not have
     #[arg(long)]
     repair: bool,
+    #[command(flatten)]
+    selection: Selection,
     /// How often what differs is looked at again before it counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -80,8 +84,10 @@ pub(crate) struct Job {
 impl Cli {
     pub(crate) fn job(&self) -> Result<Job, Error> {
         use rdts_core::verify::Mode as Core;
-        let from = self.from.parse().map_err(|error: Error| error.at("--from"))?;
-        let to = self.to.parse().map_err(|error: Error| error.at("--to"))?;
+        let from: Endpoint = self.from.parse().map_err(|error: Error| error.at("--from"))?;
+        let to: Endpoint = self.to.parse().map_err(|error: Error| error.at("--to"))?;
+        let mut migration = migration::Job::new(from.clone(), to.clone());
+        migration.select(&self.selection)?;
         if !(self.sample > 0.0 && self.sample <= 1.0) {
             let text = "--sample: a fraction is more than 0 and at most 1";
             return Err(Error::new(rdts_core::ErrorKind::Config, text));
@@ -104,6 +110,7 @@ impl Cli {
             .tolerance(Duration::from_millis(self.tolerance))
             .sample(self.sample)
             .list(self.list)
+            .rules(migration.rules)
             .control(control)
             .deadlines(Deadlines::default().ready(Duration::from_secs(self.ready_timeout)));
         Ok(Job { from, to, options })

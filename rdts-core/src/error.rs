@@ -78,6 +78,10 @@ pub enum ErrorKind {
     Refused,
     /// A file of a [store of tasks](crate::task::FileStore) is not what was written.
     StoreDamaged,
+    /// A comparison found that the target does not have what the source has.
+    Different,
+    /// The target cannot hold some of the data, and nobody has said that it may be left out.
+    Loss,
 }
 
 /// Whether trying again can help, and from where.
@@ -168,6 +172,10 @@ impl Error {
             ErrorKind::StoreDamaged => {
                 "put the file back from a copy, or remove it: the task it holds is forgotten then"
             }
+            ErrorKind::Different => {
+                "look into the keys that are named; the program verify lists them all, and --repair sets them right"
+            }
+            ErrorKind::Loss => "choose a target that can hold it, or have it left out (a policy for losses, or rules)",
             ErrorKind::Interrupted => "the target is incomplete: empty it and run again",
             _ => return None,
         })

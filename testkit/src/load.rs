@@ -37,11 +37,13 @@ pub struct LoadOptions {
     pub keys: u64,
     /// What all keys begin with: loads on several servers whose data comes together need different ones. Default: `load`.
     pub prefix: String,
+    /// Commands that are not to be written, in lower case. Default: none.
+    pub without: Vec<&'static str>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { seed: 1, rate: 2000, dbs: vec![0, 1, 9], keys: 50, prefix: "load".to_owned() }
+        Self { seed: 1, rate: 2000, dbs: vec![0, 1, 9], keys: 50, prefix: "load".to_owned(), without: Vec::new() }
     }
 }
 
@@ -180,7 +182,8 @@ impl Writer {
         let version = server.version();
         let all = [strings::OPS, collections::OPS, streams::OPS, misc::OPS];
         let ops = all.into_iter().flatten();
-        let ops = ops.filter(|op| known.contains(op.command) && version.has_redis(op.since.0, op.since.1)).collect();
+        let ops = ops.filter(|op| known.contains(op.command) && version.has_redis(op.since.0, op.since.1));
+        let ops = ops.filter(|op| !options.without.contains(&op.command)).collect();
         let in_slots = matches!(goal, Goal::Cluster(_));
         if in_slots {
             options.dbs = vec![0];

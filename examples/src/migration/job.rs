@@ -1,12 +1,16 @@
 //! What is asked for.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rdts_core::filter::Rules;
 use rdts_core::net::Deadlines;
-use rdts_core::translate::{OnConflict, TranslateOptions};
+use rdts_core::precheck::Plan;
+use rdts_core::translate::{LossKind, Losses, OnConflict, OnLoss, TranslateOptions};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
 use rdts_sink::FileFormat;
+
+use crate::selection::Selection;
 
 /// A migration between two places of the user's.
 #[derive(Debug, Clone)]
@@ -30,6 +34,12 @@ pub struct Job {
     pub task: Option<String>,
     /// What to do when a source cannot go on where the run before ended.
     pub on_lost: OnLost,
+    /// What is wanted of the source, and under which name: [`select`](Self::select).
+    pub rules: Option<Arc<Rules>>,
+    /// What becomes of what the target cannot hold.
+    pub losses: Losses,
+    /// Compare both sides before the end.
+    pub verify: bool,
 }
 
 /// What to do when a source cannot go on where the run before ended.
@@ -56,7 +66,53 @@ impl Job {
             state: None,
             task: None,
             on_lost: OnLost::Stop,
+            rules: None,
+            losses: Losses::default(),
+            verify: false,
         }
+    }
+
+    /// Takes what `selection` says. To be called when everything else is set.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) for what contradicts itself or the URLs.
+    pub fn select(&mut self, selection: &Selection) -> Result<()> {
+        // What is there then is the task's own: commands that empty a database may go there.
+        let owns_target = self.on_conflict == OnConflict::Fail;
+        self.rules = selection.rules(self.source_db(), self.target_db(), owns_target)?;
+        Ok(())
+    }
+
+    /// Leaves what is called `kind` out where the target cannot hold it.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) if nothing is called so.
+    pub fn drop_lost(&mut self, kind: &str) -> Result<()> {
+        let Some(found) = LossKind::from_name(kind) else {
+            let names: Vec<&str> = LossKind::ALL.into_iter().map(LossKind::name).collect();
+            let text =
+                format!("'{}' is nothing that can be left out; that is {}", kind.escape_debug(), names.join(", "));
+            return Err(Error::new(ErrorKind::Config, text));
+        };
+        self.losses = self.losses.clone().on(found, OnLoss::Drop);
+        Ok(())
+    }
+
+    /// What may be left out where the target cannot hold it.
+    pub fn dropped(&self) -> Vec<&'static str> {
+        let dropped = LossKind::ALL.into_iter().filter(|kind| self.losses.policy(*kind) == OnLoss::Drop);
+        dropped.map(LossKind::name).collect()
+    }
+
+    /// What is to be looked at before it begins.
+    pub fn plan(&self) -> Plan {
+        Plan::new(self.from.clone(), self.to.clone())
+            .rules(self.translation(false).rules)
+            .losses(self.losses.clone())
+            .on_conflict(self.on_conflict)
+            .deadlines(self.deadlines)
+            .checkpoints(self.state.is_some())
+            .scan(self.state.is_none())
     }
 
     /// Refuses what no migration can be, before anybody is asked anything.
@@ -78,6 +134,14 @@ impl Job {
             let format = FileFormat::of(path).map_err(|error| error.at("--to"))?;
             if !format.takes_writes() && !self.full {
                 return config("--to: an RDB file holds a snapshot and no writes that follow it: add --mode full");
+            }
+        }
+        if self.verify {
+            for (option, endpoint) in [("--from", &self.from), ("--to", &self.to)] {
+                if matches!(endpoint, Endpoint::File(_) | Endpoint::Memory | Endpoint::Proxy { .. }) {
+                    let text = format!("--verify compares servers, and {endpoint} is none that can be read key by key");
+                    return Err(Error::new(ErrorKind::Unsupported, text).at(option));
+                }
             }
         }
         if self.state.is_some() {
@@ -141,9 +205,11 @@ impl Job {
 
     /// How what is read is translated for a target that takes commands with any keys, or only with those of one slot.
     pub(super) fn translation(&self, multi_key: bool) -> TranslateOptions {
-        let options = TranslateOptions::default().on_conflict(self.on_conflict).group_strings(multi_key);
-        match (self.source_db(), self.target_db()) {
-            (Some(from), Some(to)) => options.rules(Rules::one_db(from, to)),
+        let mut options = TranslateOptions::default().on_conflict(self.on_conflict).group_strings(multi_key);
+        options.losses = self.losses.clone();
+        options.rules.clone_from(&self.rules);
+        match (&self.rules, self.source_db(), self.target_db()) {
+            (None, Some(from), Some(to)) => options.rules(Rules::one_db(from, to)),
             _ => options,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdts_core::fleet::{self, Handle};
 use rdts_core::net::Deadlines;
-use rdts_core::precheck::{self, Check, Plan, Report, Verdict};
+use rdts_core::precheck::{self, Check, Report, Verdict};
 use rdts_core::progress::{Monitor, Progress, ReadyWhen};
 use rdts_core::task::{Ended, Failure, Migrator, Run, Steering, Task, Validation};
 use rdts_core::translate::OnConflict;
@@ -89,8 +89,7 @@ impl Migrator for Deployments {
             Ok(job) => job,
             Err(error) => return Ok(Validation::Refused(Failure::from(&error))),
         };
-        let plan = Plan::new(job.from.clone(), job.to.clone()).on_conflict(job.on_conflict).deadlines(job.deadlines);
-        let report = precheck::run(&plan.checkpoints(job.state.is_some()).scan(job.state.is_none())).await;
+        let report = precheck::run(&job.plan()).await;
         if report.worst() == Verdict::Fail {
             return Ok(Validation::Refused(failed(&report)));
         }

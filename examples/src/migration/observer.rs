@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdts_core::fleet::{Handle, Report};
+use rdts_core::verify;
 
 /// Is told how a migration goes. Must not block: the migration waits.
 pub trait Observer: Send {
@@ -14,6 +15,9 @@ pub trait Observer: Send {
 
     /// How far it is; several times a second.
     fn progress(&mut self, report: &Report);
+
+    /// What the comparison of both sides found.
+    fn compared(&mut self, _report: &verify::Report) {}
 
     /// What was done in the end.
     fn done(&mut self, report: Report);

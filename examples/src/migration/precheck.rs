@@ -3,6 +3,7 @@
 use rdts_core::codis::CodisTopology;
 use rdts_core::endpoint::NodeAddress;
 use rdts_core::net::{Connection, Deadlines, info_field};
+use rdts_core::precheck::{self, Verdict};
 use rdts_core::sentinel::Service;
 use rdts_core::translate::{OnConflict, Target};
 use rdts_core::{Endpoint, Error, ErrorKind, Result};
@@ -48,6 +49,21 @@ impl Servers {
             OnConflict::Fail => self.target.iter().try_for_each(|server| server.is_empty(job.target_db())),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a target that cannot hold what the source holds, and nobody has said that it may be left out.
+    pub(super) async fn refuse_losses(&self, job: &Job) -> Result<()> {
+        let versions = |servers: &[Server]| servers.iter().map(Server::version).collect::<Result<Vec<Target>>>();
+        let (from, to) = (versions(&self.source)?, versions(&self.target)?);
+        let newer = |from: &Target, to: &Target| from.family() != to.family() || from.version() > to.version();
+        if !from.iter().any(|from| to.iter().any(|to| newer(from, to))) {
+            return Ok(());
+        }
+        let report = precheck::run(&job.plan()).await;
+        let lost = ["data-types", "hash-field-expiry", "functions"];
+        let failed = report.with(Verdict::Fail).filter(|check| lost.contains(&&*check.name));
+        let seen: Vec<&str> = failed.map(|check| check.seen.as_str()).collect();
+        if seen.is_empty() { Ok(()) } else { Err(Error::new(ErrorKind::Loss, seen.join("; "))) }
     }
 
     /// The oldest version among the source's servers, if it has servers.

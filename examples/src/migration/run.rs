@@ -1,6 +1,7 @@
 //! A migration between two places of the user's.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdts_core::codis::CodisWatch;
@@ -8,6 +9,7 @@ use rdts_core::fleet::{Fleet, Handle, Shard, ShardSource};
 use rdts_core::source::{Durable, ScanHandle};
 use rdts_core::spool::SpoolOptions;
 use rdts_core::task::{Ended, Steering};
+use rdts_core::verify::Report;
 use rdts_core::{BoxSink, Error, ErrorKind, Result, Sink};
 
 use super::job::{Job, OnLost};
@@ -17,7 +19,7 @@ use super::source::{End, Found, Opened};
 use super::state::State;
 use super::stopped::Stopped;
 use super::target::Targets;
-use super::{source, target};
+use super::{comparison, source, target};
 use crate::account;
 
 /// How long a stop waits for what the source had by then.
@@ -111,7 +113,9 @@ impl Attempt<'_> {
         let handle = fleet.handle();
         let (from, to) = (job.from.to_string(), job.to.to_string());
         self.output.started(&Started::new(from, to, rest.snapshot_len, &handle));
-        let mut steer = tokio::spawn(steer(handle.clone(), rest.end, job.until_caught_up, self.steering.clone()));
+        let compared = Arc::new(OnceLock::new());
+        let steer = steer(handle.clone(), rest.end, job.clone(), self.steering.clone(), Arc::clone(&compared));
+        let mut steer = tokio::spawn(steer);
         let mut finished = watch(self.output, &handle, fleet.run()).await;
         steer.abort();
         if finished.result.is_ok() {
@@ -130,6 +134,14 @@ impl Attempt<'_> {
         self.output.done(finished.report);
         let by_request = by_request.and_then(|by_request| finished.result.map(|()| by_request));
         let by_request = by_request.map_err(Stopped::during)?;
+        if job.verify {
+            let report = match compared.get() {
+                Some(report) => report,
+                None => &comparison::compare(job, None).await.map_err(Stopped::during)?,
+            };
+            self.output.compared(report);
+            comparison::refuse(report)?;
+        }
         let Some(state) = state else { return Ok(Ended::Complete) };
         if by_request {
             return Ok(Ended::Stopped);
@@ -151,6 +163,9 @@ impl Attempt<'_> {
         let servers = Servers::ask(job, &found, targets).await?;
         servers.refuse_same(job)?;
         let refused = servers.refuse_data(job);
+        if refused.is_ok() && !state.as_ref().is_some_and(|state| state.has_begun()) {
+            servers.refuse_losses(job).await?;
+        }
         // Sinks leave checkpoints as soon as they are opened: whoever dies after that must not find that the target is not empty.
         if let (Ok(()), Some(state)) = (&refused, state.as_deref_mut().filter(|state| !state.has_begun())) {
             state.begin()?;
@@ -202,8 +217,15 @@ struct Rest {
     shards: usize,
 }
 
-/// Ends a run when it has caught up, or when somebody asks for it. Whether it was a stop that somebody asked for.
-async fn steer(handle: Handle, end: End, until_caught_up: bool, steering: Steering) -> Result<bool> {
+/// Ends a run when it has caught up, or when somebody asks for it; before that the two sides are compared, if that is wanted. Whether it was
+/// a stop that somebody asked for.
+async fn steer(
+    handle: Handle,
+    end: End,
+    job: Job,
+    steering: Steering,
+    compared: Arc<OnceLock<Report>>,
+) -> Result<bool> {
     let stopping = tokio::select! {
         biased;
         () = steering.stop_asked(1) => true,
@@ -214,9 +236,21 @@ async fn steer(handle: Handle, end: End, until_caught_up: bool, steering: Steeri
                 () = snapshot_applied(&handle) => false,
             }
         }
-        () = snapshot_applied(&handle), if until_caught_up => false,
+        () = snapshot_applied(&handle), if job.until_caught_up => false,
     };
     let in_stream = handle.report().shards.iter().all(|(_, shard)| shard.read.is_some_and(|read| read.is_stream()));
+    if in_stream && job.verify && !handle.control().is_paused() && matches!(end, End::Offsets) {
+        let comparison = tokio::select! {
+            found = comparison::compare(&job, Some(handle.clone())) => found,
+            // Whoever asks again does not want to wait.
+            () = steering.stop_asked(if stopping { 2 } else { 1 }) => {
+                Err(Error::new(ErrorKind::Interrupted, "stopped before both sides were compared"))
+            }
+        };
+        let report = comparison.inspect_err(|_| handle.stop())?;
+        // The first and only one.
+        let _ = compared.set(report);
+    }
     // What is paused will not catch up.
     if in_stream && !handle.control().is_paused() && catch_up(&handle, &end, stopping).await? {
         // But not for ever after a request to stop, and not against a second one. The run that gets there first ends this task.

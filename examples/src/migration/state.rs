@@ -47,6 +47,8 @@ impl State {
             "task": task, "from": from, "to": to,
             "mode": if job.full { "full" } else { "live" },
             "on_conflict": format!("{:?}", job.on_conflict).to_lowercase(),
+            "rules": job.rules.as_ref().map(|rules| format!("{rules:?}")),
+            "left_out": job.dropped(),
         });
         let mut state = Self { dir: dir.to_owned(), task, what, layout: None, begun: false, _lock: lock };
         if let Some(known) = state.read()? {

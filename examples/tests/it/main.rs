@@ -11,6 +11,8 @@ mod deployments;
 mod failpoints;
 mod faults;
 mod live;
+mod matrix;
+mod options;
 mod rdb_tool;
 mod resume;
 mod service;

@@ -87,7 +87,7 @@ async fn delete(manager: &Manager, name: &str) {
     manager.delete(&id(name)).unwrap();
     let gone = async {
         while manager.get(&id(name)).is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(LONG, gone).await.unwrap();
