@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, Parser};
 use rdts_core::filter::{Pattern, Rules};
 use rdts_core::{Error, ErrorKind, Result};
 use rdts_rdb::ValueKind;
@@ -55,7 +55,32 @@ pub struct Selection {
     trust_named_keys: bool,
 }
 
+/// The options by themselves.
+#[derive(Debug, Parser)]
+struct Alone {
+    #[command(flatten)]
+    selection: Selection,
+}
+
 impl Selection {
+    /// What options of these names (without `--`) and values say.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) for what is no such option.
+    pub fn from_options<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let args = options.into_iter().map(|(name, value)| match (name, value) {
+            ("trust-named-keys", "yes") => format!("--{name}"),
+            _ => format!("--{name}={value}"),
+        });
+        let parsed = Alone::try_parse_from(std::iter::once(String::new()).chain(args));
+        let wrong = |error: clap::Error| {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            Error::new(ErrorKind::Config, format!("no option of a migration: {first}"))
+        };
+        parsed.map(|alone| alone.selection).map_err(wrong)
+    }
+
     /// The rules; `None` if everything is wanted as it is. Of the source only database `from_db`, and all of it to database `to_db`, if they are
     /// given. `owns_target`: the target holds nothing else.
     ///

@@ -18,11 +18,13 @@ use super::job::{Job, OnLost};
 use super::observer::{Observer, Started};
 use super::run::{check, migrate, release};
 use super::state::State;
+use crate::selection::Selection;
 
 /// Migrates between real deployments, as `migrate` does, for a [`TaskManager`](rdts_core::task::TaskManager).
 ///
 /// URLs are those of `migrate`. Options are `mode` (`live` or `full`), `on-conflict` (`fail`, `replace`, `skip`), `on-lost` (`stop`,
-/// `restart`), `ready-timeout` and `reply-timeout` (seconds). What a task needs in order to be gone on with is in a folder of its name.
+/// `restart`), `ready-timeout` and `reply-timeout` (seconds), `verify` (`yes`, `no`: before it is finished), `drop`, and those of
+/// [`Selection`]. What a task needs in order to be gone on with is in a folder of its name.
 #[derive(Debug)]
 pub struct Deployments {
     dir: PathBuf,
@@ -49,6 +51,7 @@ impl Deployments {
         let to: Endpoint = spec.to.parse().map_err(|error: Error| error.at("to"))?;
         let mut job = Job::new(from, to);
         let mut deadlines = Deadlines::default();
+        let mut rules = Vec::new();
         for (name, value) in &spec.options {
             let nonsense = || Error::new(ErrorKind::Config, format!("'{value}' is nothing that it could be")).at(name);
             let seconds = || value.parse().map(Duration::from_secs).map_err(|_| nonsense());
@@ -61,9 +64,16 @@ impl Deployments {
                 ("ready-timeout", _) => deadlines = deadlines.ready(seconds()?),
                 ("reply-timeout", _) => deadlines = deadlines.reply(seconds()?),
                 ("mode" | "on-conflict" | "on-lost", _) => return Err(nonsense()),
-                _ => return Err(Error::new(ErrorKind::Config, "is no option of a migration").at(name)),
+                ("verify", "no") => {}
+                ("verify", "yes") => job.verify = true,
+                ("drop", kinds) => {
+                    kinds.split(',').try_for_each(|kind| job.drop_lost(kind)).map_err(|error| error.at(name))?;
+                }
+                ("verify", _) => return Err(nonsense()),
+                _ => rules.push((name.as_str(), value.as_str())),
             }
         }
+        job.select(&Selection::from_options(rules)?)?;
         job.deadlines = deadlines;
         job.task = Some(task.id.to_string());
         job.check()?;

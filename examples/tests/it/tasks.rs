@@ -104,6 +104,23 @@ fn reason(task: &Task) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_not_finished_as_long_as_its_sides_differ() {
+    let (dir, source, target) = (tempfile::tempdir().unwrap(), Server::start("redis-7.0"), Server::start("redis-7.0"));
+    for key in ["user:1", "order:1"] {
+        source.cmd(&["SET", key, "value"]);
+    }
+    let manager = open(&dir);
+    let spec = Spec::new(source.url(), target.url()).option("verify", "yes").option("only-key", "user:*");
+    migrate(&manager, "a", spec).await;
+    is_ready(&manager, "a").await;
+    target.cmd(&["SET", "user:2", "of somebody else"]);
+    manager.finish(&id("a")).unwrap();
+    let task = comes_to(&manager, "a", State::MigrateFailed).await;
+    assert!(reason(&task).contains("user:2"), "{}", reason(&task));
+    assert_eq!(target.cmd(&["EXISTS", "order:1"]), Value::Int(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_tasks_at_once_from_creation_to_deletion() {
     let dir = tempfile::tempdir().unwrap();
     let manager = open(&dir);
@@ -112,7 +129,7 @@ async fn several_tasks_at_once_from_creation_to_deletion() {
     let names = ["a", "b", "c"];
     for (name, (source, target)) in names.into_iter().zip(&servers) {
         fill(source, &FillOptions::mixed(500));
-        migrate(&manager, name, Spec::new(source.url(), target.url())).await;
+        migrate(&manager, name, Spec::new(source.url(), target.url()).option("verify", "yes")).await;
     }
     let load = Load::start(&servers[0].0, LoadOptions::default());
     load.wait_for(1_000, LONG);
