@@ -10,7 +10,7 @@ use crate::exit;
 
 /// Compares every key and its whole value. While writes are followed, `running` knows what is on its way.
 pub(super) async fn compare(job: &Job, running: Option<Handle>) -> Result<Report> {
-    let options = VerifyOptions::default().deadlines(job.deadlines).rules(job.translation(false).rules);
+    let options = VerifyOptions::default().deadlines(job.deadlines).rules(job.rules());
     let options = match running {
         Some(handle) => options.fence(handle),
         None => options,

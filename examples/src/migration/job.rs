@@ -79,7 +79,7 @@ impl Job {
     pub fn select(&mut self, selection: &Selection) -> Result<()> {
         // What is there then is the task's own: commands that empty a database may go there.
         let owns_target = self.on_conflict == OnConflict::Fail;
-        self.rules = selection.rules(self.source_db(), self.target_db(), owns_target)?;
+        self.rules = selection.rules(self.source_db(), self.named_target_db(), owns_target)?;
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl Job {
     /// What is to be looked at before it begins.
     pub fn plan(&self) -> Plan {
         Plan::new(self.from.clone(), self.to.clone())
-            .rules(self.translation(false).rules)
+            .rules(self.rules())
             .losses(self.losses.clone())
             .on_conflict(self.on_conflict)
             .deadlines(self.deadlines)
@@ -194,6 +194,14 @@ impl Job {
 
     /// The one database that is written to; `None` means all of them.
     pub(super) fn target_db(&self) -> Option<u32> {
+        match &self.rules {
+            Some(rules) => rules.db(self.source_db()?),
+            None => self.named_target_db(),
+        }
+    }
+
+    /// The same as far as the URLs say it.
+    fn named_target_db(&self) -> Option<u32> {
         let from = self.source_db()?;
         Some(match (&self.to, named_db(&self.to)) {
             (_, Some(db)) => db,
@@ -206,12 +214,14 @@ impl Job {
     /// How what is read is translated for a target that takes commands with any keys, or only with those of one slot.
     pub(super) fn translation(&self, multi_key: bool) -> TranslateOptions {
         let mut options = TranslateOptions::default().on_conflict(self.on_conflict).group_strings(multi_key);
-        options.losses = self.losses.clone();
-        options.rules.clone_from(&self.rules);
-        match (&self.rules, self.source_db(), self.target_db()) {
-            (None, Some(from), Some(to)) => options.rules(Rules::one_db(from, to)),
-            _ => options,
-        }
+        (options.losses, options.rules) = (self.losses.clone(), self.rules());
+        options
+    }
+
+    /// What is wanted of the source: what was selected, or what the URLs say.
+    pub(super) fn rules(&self) -> Option<Arc<Rules>> {
+        let named = || Some(Arc::new(Rules::one_db(self.source_db()?, self.target_db()?)));
+        self.rules.clone().or_else(named)
     }
 }
 

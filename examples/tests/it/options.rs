@@ -58,6 +58,22 @@ fn rules_that_make_no_sense_are_a_usage_error() {
 }
 
 #[test]
+fn the_database_that_rules_lead_to_is_the_one_that_has_to_be_empty() {
+    let (source, target) = (Server::start("redis-7.0"), Server::start("redis-7.0"));
+    source.cmd(&["SET", "key", "value"]);
+    let mut connection = target.connection();
+    redis::cmd("SELECT").arg(4).exec(&mut connection).unwrap();
+    redis::cmd("SET").arg("of somebody else").arg(1).exec(&mut connection).unwrap();
+    let from = format!("{}/0", source.url());
+    let args = ["--from", &*from, "--to", &*target.url(), "--mode", "full", "--map-db"];
+    let finished = ends(migrate(&[&args[..], &["0=4"]].concat()), 3);
+    assert!(finished.stderr.contains("db4:keys=1"), "{}", finished.stderr);
+    assert_eq!(target.info("keyspace").keys().collect::<Vec<_>>(), ["db4"]);
+    // And it is the only one.
+    ends(migrate(&[&args[..], &["0=5"]].concat()), 0);
+}
+
+#[test]
 fn what_the_target_cannot_hold_is_refused_before_anything_is_written() {
     let (source, target) = (Server::start("redis-7.0"), Server::start("redis-4.0"));
     source.cmd(&["XADD", "stream", "*", "field", "value"]);
